@@ -1,0 +1,267 @@
+"""The values that galerist reasons about, and their JSON form in the registry.
+
+All of them are immutable. The words are Galera's: a *state* is a cluster uuid
+and a seqno (Galera documentation, "State Transfers"), a *view* is the member
+list of a Primary Component. A *generation* is galerist's own word: one
+formation of the Primary Component, from the moment a node bootstrapped it
+until the last of its members stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+import types
+import typing
+from dataclasses import dataclass
+
+ZERO_UUID = "00000000-0000-0000-0000-000000000000"
+
+
+class Data(enum.StrEnum):
+    """What a datadir holds, as far as can be said without starting a server."""
+
+    EMPTY = "empty"  # nothing, or only a datadir that galerist initialised and never opened
+    PRESENT = "present"  # data with a Galera uuid
+    STANDALONE = "standalone"  # data of a server that never was a Galera node
+    TAINTED = "tainted"  # a state transfer has begun to overwrite it
+    UNREADABLE = "unreadable"  # cannot be examined; never started, never overwritten
+
+
+class Server(enum.StrEnum):
+    """What the agent knows about its mariadbd.
+
+    ``DOWN`` is said only while the agent holds the lock on the datadir and no
+    process has it open. ``STARTING`` is said, and acknowledged by the
+    registry, *before* a server is started, and until it answers SQL.
+    """
+
+    DOWN = "down"
+    STARTING = "starting"
+    UP = "up"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A Galera state: cluster uuid and the seqno of the last committed write-set."""
+
+    uuid: str
+    seqno: int
+
+    def __str__(self) -> str:
+        return f"{self.uuid}:{self.seqno}"
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One formation of the Primary Component.
+
+    ``id`` is random (the nonce of the claim that formed it), ``begins`` the
+    seqno at which it began, ``by`` the node that bootstrapped it, and
+    ``cluster_name`` the ``wsrep_cluster_name`` its members run with.
+    """
+
+    id: str
+    begins: int
+    by: str
+    cluster_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which cluster this is: its uuid and all its generations, oldest first."""
+
+    uuid: str
+    generations: tuple[Generation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The members of a Primary Component at one moment of one generation.
+
+    ``seqno`` is the seqno of the configuration change that made the view, so
+    views of one generation are ordered by it. ``members`` are node names,
+    sorted; ``arbitrators`` (garbd) are counted for quorum but hold no data.
+    """
+
+    generation: str
+    seqno: int
+    members: tuple[str, ...]
+    arbitrators: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right of one boot of one node to bootstrap, once, from one position.
+
+    ``needs`` are the nodes whose acknowledgement the holder waits for.
+    """
+
+    node: str
+    boot: str
+    nonce: str
+    position: Position | None
+    needs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The one durable record that is changed by compare-and-swap."""
+
+    identity: Identity | None = None
+    view: View | None = None
+    claim: Claim | None = None
+    writer: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A bootstrap that has been started and is not known to be recorded."""
+
+    nonce: str
+    position: Position | None  # None: from an empty datadir
+    cluster_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a node can be reached. ``host`` is a name or an address."""
+
+    host: str
+    ip: str
+    sql_port: int
+    gcomm_port: int
+    check_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the agent of a node says about it in this boot (leased)."""
+
+    node: str
+    boot: str
+    endpoint: Endpoint
+    server: Server
+    data: Data
+    disk: str  # id of the stamp; a new disk has a new one
+    position: Position | None = None  # None: not known yet, or no data
+    live: bool = False  # position read from a running server, not recovered
+    cluster_status: str = "Disconnected"  # wsrep_cluster_status
+    local_state: int = 0  # wsrep_local_state, 4 is Synced
+    opened: bool = False  # clients are let in
+    uuid: str = ZERO_UUID  # wsrep_cluster_state_uuid of a running server, else of the disk
+    generations: tuple[Generation, ...] = ()  # from the stamp
+    attempt: Attempt | None = None
+    view: View | None = None  # newest view in the stamp, of a recorded generation
+    ack: str | None = None  # nonce of the claim that is acknowledged while DOWN
+    problem: str | None = None  # why a node with data can be no candidate
+    server_pid: int | None = None
+    agent_pid: int | None = None
+    role: str = ""  # bootstrapper, joiner, donor, member, stopped, quarantined ...
+    reason: str = ""  # sentence of the last decision
+    evidence: tuple[str, ...] = ()
+    remedy: str | None = None  # the command that ends a wait
+    unit: str = ""
+    version: str = ""
+    progress: str = ""  # for people: e.g. the stage of a state transfer
+
+    @property
+    def primary(self) -> bool:
+        return self.server is Server.UP and self.cluster_status == "Primary"
+
+    @property
+    def synced(self) -> bool:
+        return self.primary and self.local_state == 4
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRecord:
+    """Durable: this node once held data, on that disk."""
+
+    node: str
+    disk: str
+    position: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyReport:
+    """What a haproxy watcher says about its HAProxy (leased)."""
+
+    proxy: str
+    host: str
+    ip: str
+    write_port: int
+    read_port: int
+    all_port: int
+    stats_port: int
+    worker_pids: tuple[int, ...] = ()
+    watcher_pid: int | None = None
+    applied: str = ""  # digest of the configuration that the running workers use
+    error: str | None = None
+
+
+def newest(one: View | None, other: View | None, generations: tuple[Generation, ...]) -> View | None:
+    """The newer of two views, by (generation, seqno); views of unknown generations do not count."""
+    order = {generation.id: index for index, generation in enumerate(generations)}
+    known = [view for view in (one, other) if view is not None and view.generation in order]
+    return max(known, key=lambda view: (order[view.generation], view.seqno), default=None)
+
+
+# -- JSON ------------------------------------------------------------------------------------
+
+
+class Malformed(ValueError):
+    """A record in the registry or on disk is not what galerist writes there."""
+
+
+def dump(value: object) -> str:
+    """Canonical JSON: equal values have equal texts, so whole-value swaps work."""
+    return json.dumps(
+        dataclasses.asdict(value),  # type: ignore[call-overload]  # only dataclasses come here
+        sort_keys=True,
+        separators=(",", ":"),
+    )
+
+
+T = typing.TypeVar("T")
+
+
+def load(kind: type[T], text: str) -> T:
+    """The value of type ``kind`` written by :func:`dump`.
+
+    Unknown fields are ignored, so that versions may differ within a cluster.
+    Raises :class:`Malformed`.
+    """
+    try:
+        return _build(kind, json.loads(text))  # type: ignore[no-any-return]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise Malformed(f"not a {kind.__name__}: {text[:200]!r} ({error})") from error
+
+
+def _build(kind: typing.Any, value: typing.Any) -> typing.Any:
+    origin = typing.get_origin(kind)
+    if origin in (types.UnionType, typing.Union):
+        if value is None:
+            return None
+        (kind,) = (part for part in typing.get_args(kind) if part is not types.NoneType)
+        return _build(kind, value)
+    if origin is tuple:
+        return tuple(_build(typing.get_args(kind)[0], item) for item in value)
+    if dataclasses.is_dataclass(kind):
+        hints = _hints(kind)
+        return kind(**{name: _build(hints[name], value[name]) for name in hints if name in value})  # type: ignore[operator]
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return kind(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise TypeError(f"{value!r} is not {kind.__name__}")
+    return value
+
+
+_HINTS: dict[typing.Any, dict[str, typing.Any]] = {}
+
+
+def _hints(kind: typing.Any) -> dict[str, typing.Any]:
+    if kind not in _HINTS:
+        _HINTS[kind] = typing.get_type_hints(kind)
+    return _HINTS[kind]

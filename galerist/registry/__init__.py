@@ -1,0 +1,1 @@
+"""The registry: one contract (:mod:`.contract`), one module for each backend."""
