@@ -1,0 +1,89 @@
+"""Where a registry is, and how it is to be spoken to."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+SCHEMES = ("etcd3", "etcd2")
+DEFAULT_PORT = 2379
+
+_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?", re.ASCII)
+_HOST = re.compile(r"\[(?P<address>[0-9A-Fa-f:.]+(%[A-Za-z0-9_.-]+)?)\](:(?P<port>.*))?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """All that a backend needs to know. ``timeout`` is in seconds, for one try of one endpoint.
+
+    ``ca``, ``cert`` and ``key`` are paths of PEM files; without ``ca`` the system's
+    authorities are trusted.
+    """
+
+    scheme: str
+    endpoints: tuple[tuple[str, int], ...]
+    tls: bool = False
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    user: str | None = None
+    password: str | None = None
+    timeout: float = 2.0
+
+    def __repr__(self) -> str:
+        places = ",".join(show(endpoint) for endpoint in self.endpoints)
+        return f"Access({self.scheme}://{places}, tls={self.tls}, user={self.user!r})"  # never the password
+
+
+def show(endpoint: tuple[str, int]) -> str:
+    """``host:port``, an IPv6 address in brackets."""
+    host, port = endpoint
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def parse_url(text: str) -> tuple[str, tuple[tuple[str, int], ...]]:
+    """The scheme and the endpoints of ``etcd3://host[:port][,host[:port]...]``.
+
+    Hosts are names, IPv4 addresses, or IPv6 addresses in brackets; the port is 2379
+    unless given. Raises ValueError with a sentence for people.
+    """
+    scheme, separator, rest = text.strip().partition("://")
+    if not separator:
+        raise ValueError(f"{text!r} has no scheme: write etcd3://{text.strip() or 'host:2379'}")
+    if scheme not in SCHEMES:
+        known = " and ".join(f"{name}://" for name in SCHEMES)
+        hint = "; TLS is chosen by registry_tls or registry_ca" if scheme in ("http", "https") else ""
+        raise ValueError(f"{scheme}:// is not a registry that galerist knows ({known} are){hint}")
+    if "@" in rest:  # the text is not repeated: it may hold a password
+        raise ValueError("user and password do not belong into the URL: use registry_user and registry_password_file")
+    if re.search(r"[/?#].", rest):
+        raise ValueError(f"{text!r} has a path: only hosts and ports belong behind {scheme}://")
+    endpoints = tuple(_endpoint(part.strip(), text) for part in rest.rstrip("/").split(","))
+    for endpoint in endpoints:
+        if endpoints.count(endpoint) > 1:
+            raise ValueError(f"{text!r} names {show(endpoint)} twice")
+    return scheme, endpoints
+
+
+def _endpoint(part: str, text: str) -> tuple[str, int]:
+    if not part:
+        raise ValueError(f"{text!r} names no host, or has a comma too many")
+    if part.startswith("["):
+        match = _HOST.fullmatch(part)
+        if match is None or match["address"].count(":") < 2:
+            raise ValueError(f"{part!r} in {text!r} is not an IPv6 address in brackets: write [fd00::1]:{DEFAULT_PORT}")
+        return match["address"].lower(), _port(match["port"], part)
+    if part.count(":") > 1:
+        raise ValueError(f"{part!r} in {text!r} looks like an IPv6 address: write it in brackets, [{part}]")
+    host, colon, port = part.partition(":")
+    if not _NAME.fullmatch(host):
+        raise ValueError(f"{host!r} in {text!r} is neither a host name nor an address")
+    return host.lower(), _port(port if colon else None, part)
+
+
+def _port(text: str | None, part: str) -> int:
+    if text is None:
+        return DEFAULT_PORT
+    if not re.fullmatch("[0-9]{1,5}", text) or not 0 < int(text) < 65536:
+        raise ValueError(f"{text!r} in {part!r} is not a port: give a number from 1 to 65535")
+    return int(text)
