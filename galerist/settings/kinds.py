@@ -1,0 +1,171 @@
+"""The kinds of values that settings have: what is accepted, and how it is read from a text.
+
+A reader takes the text of a flag, a variable or a TOML value, and raises ValueError with
+what is wrong. The remedy is the kind's ``expected``.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """``natives`` are the TOML types accepted besides a string. ``path``: relative to where it was written."""
+
+    name: str
+    read: Callable[[str], Any]
+    expected: str
+    natives: tuple[type, ...] = ()
+    path: bool = False
+
+
+def _matching(pattern: str, what: str, text: str) -> str:
+    if not re.fullmatch(pattern, text):
+        raise ValueError(f"is not {what}")
+    return text
+
+
+def _integer(text: str) -> int:
+    if not re.fullmatch(r"[+-]?[0-9]+", text.strip()):
+        raise ValueError("is not a whole number")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    port = _integer(text)
+    if not 1 <= port <= 65535:
+        raise ValueError("is not a port")
+    return port
+
+
+def _seconds(low: float, high: float, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError("is not a number of seconds") from None
+    if not low <= value <= high:
+        raise ValueError("is out of range")
+    return value
+
+
+def _boolean(text: str) -> bool:
+    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+    if text.strip().lower() not in words:
+        raise ValueError("is neither true nor false")
+    return words[text.strip().lower()]
+
+
+def _choice(choices: tuple[str, ...], text: str) -> str:
+    if text not in choices:
+        raise ValueError("is none of the choices")
+    return text
+
+
+def _host(text: str) -> str:
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if ":" in bare:
+        try:
+            ipaddress.IPv6Address(bare.partition("%")[0])
+        except ValueError:
+            raise ValueError("is no IPv6 address") from None
+        return bare
+    if re.fullmatch(r"[0-9.]+", bare):
+        try:
+            ipaddress.IPv4Address(bare)
+        except ValueError:
+            raise ValueError("is no IPv4 address") from None
+        return bare
+    if len(bare) > 253 or not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?", bare):
+        raise ValueError("is neither a host name nor an address")
+    return bare
+
+
+def _bind(text: str) -> str:
+    return text if text == "*" else _host(text)
+
+
+def _path(text: str) -> Path:
+    if not text or "\0" in text or "\n" in text:
+        raise ValueError("is not a path")
+    return Path(text)
+
+
+def _dump(text: str) -> Path:
+    if not text.endswith((".sql", ".sql.gz", ".sql.zst")):
+        raise ValueError("is not the name of an SQL dump")
+    return _path(text)
+
+
+def _dumps(text: str) -> tuple[Path, ...]:
+    return tuple(_dump(item.strip()) for item in text.split(",") if item.strip())
+
+
+_NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62})?"
+
+
+def _expect(text: str) -> int | tuple[str, ...]:
+    if re.fullmatch(r"\s*[0-9]+\s*", text):
+        count = int(text)
+        if not 1 <= count <= 100:
+            raise ValueError("is no count of nodes")
+        return count
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if not re.fullmatch(_NAME, name):
+            raise ValueError(f"holds {name!r}, which is no node name")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"names {', '.join(twice)} twice")
+    return tuple(names)
+
+
+def _registry(text: str) -> str:
+    from galerist.endpoints import parse_url
+
+    parse_url(text)
+    return text
+
+
+def choice(*choices: str) -> Kind:
+    return Kind("|".join(choices), functools.partial(_choice, choices), f"give one of {', '.join(choices)}")
+
+
+def seconds(low: float, high: float) -> Kind:
+    return Kind(
+        "seconds", functools.partial(_seconds, low, high), f"give seconds from {low:g} to {high:g}", (int, float)
+    )
+
+
+def _text(name: str, pattern: str, expected: str) -> Kind:
+    return Kind(name, functools.partial(_matching, pattern, f"a {name}"), expected)
+
+
+# wsrep_cluster_name has at most 32 characters, and galerist adds nine for the generation
+CLUSTER = _text(
+    "cluster name",
+    r"[a-z0-9]([a-z0-9-]{0,21}[a-z0-9])?",
+    "give at most 23 lower-case letters, digits and inner dashes",
+)
+NAME = _text("name", _NAME, "give at most 63 letters, digits, '-', '_' and '.', beginning with a letter or digit")
+UNIT = _text("unit name", r"[A-Za-z0-9:_.@\\-]{1,255}", "give the name of a systemd unit, without spaces")
+ACCOUNT = _text("account name", r"([A-Za-z0-9_.-]{1,80})?", "give at most 80 letters, digits, '_', '.' and '-'")
+DATABASE = _text("database name", r"([A-Za-z0-9_$-]{1,64})?", "give at most 64 letters, digits, '_', '$' and '-'")
+PLAIN = _text("text", r"[^\x00-\x1f]*", "leave out control characters")
+HOST = Kind("host", _host, "give a host name or an IP address, without a port")
+BIND = Kind("address", _bind, "give an IP address of this machine, or * for all")
+PORT = Kind("port", _port, "give a port from 1 to 65535", (int,))
+BOOLEAN = Kind("true|false", _boolean, "give true or false", (bool,))
+PATH = Kind("path", _path, "give a path", path=True)
+DUMPS = Kind("paths", _dumps, "give files that end in .sql, .sql.gz or .sql.zst", (list,), path=True)
+EXPECT = Kind(
+    "count or names", _expect, "give a count such as 3 or the distinct node names such as n1,n2,n3", (int, list)
+)
+REGISTRY = Kind("URL", _registry, "give etcd3://host:port or etcd2://host:port, more hosts after commas")
+SECRET = Kind("secret", str, "put the secret on the first line of a file and name that file")

@@ -1,0 +1,270 @@
+"""Every key: its kind, default, help, and the sub-commands that take it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pwd
+import shutil
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from galerist.settings import kinds
+from galerist.settings.kinds import Kind
+from galerist.settings.problems import Secret
+from galerist.settings.userconf import Options
+
+PARTS = ("bootstrap", "clustercheck", "haproxy", "list", "explain")
+_NODE = ("bootstrap", "clustercheck")
+_AGENT = ("bootstrap",)
+_CHECK = ("clustercheck",)
+_PROXY = ("haproxy",)
+
+Default = Callable[[Mapping[str, Any]], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One key. ``default`` computes the default from the keys above it, ``default_text`` describes it.
+
+    ``must_exist``: a path that must be readable when a sub-command that takes it starts.
+    """
+
+    name: str
+    kind: Kind
+    default: Default
+    default_text: str
+    help: str
+    parts: tuple[str, ...]
+    must_exist: bool = False
+
+    @property
+    def secret(self) -> bool:
+        return self.kind is kinds.SECRET
+
+    @property
+    def type_text(self) -> str:
+        return self.kind.name
+
+    @property
+    def key(self) -> str:
+        """The key by which it is given as a flag: secrets are given as a file."""
+        return f"{self.name}_file" if self.secret else self.name
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.key.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return "GALERIST_" + self.key.upper()
+
+
+def _setting(
+    kind: Kind,
+    default: object,
+    help: str,
+    parts: tuple[str, ...] = PARTS,
+    *,
+    default_text: str | None = None,
+    must_exist: bool = False,
+) -> Any:
+    compute: Default = default if callable(default) else lambda _values: default
+    if default_text is None:
+        default_text = str(default).lower() if isinstance(default, bool) else str(default)
+    return dataclasses.field(metadata={"field": (kind, compute, default_text, help, parts, must_exist)})
+
+
+def _secret(help: str, parts: tuple[str, ...]) -> Any:
+    return _setting(kinds.SECRET, None, help, parts, default_text="")
+
+
+def _file(help: str, parts: tuple[str, ...] = PARTS, must_exist: bool = True) -> Any:
+    return _setting(kinds.PATH, None, help, parts, default_text="", must_exist=must_exist)
+
+
+def _hostname(_values: Mapping[str, Any]) -> str:
+    return socket.gethostname() or "localhost"
+
+
+def _short_hostname(_values: Mapping[str, Any]) -> str:
+    return (socket.gethostname() or "localhost").partition(".")[0]
+
+
+def _server_user(_values: Mapping[str, Any]) -> str:
+    if os.geteuid() == 0:
+        return "mysql"  # mariadbd refuses to run as root, and rsync would drop to nobody
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def _provider(_values: Mapping[str, Any]) -> Path:
+    folders = ("galera", "galera-4", "x86_64-linux-gnu/galera", "aarch64-linux-gnu/galera")
+    places = [Path(lib) / folder / "libgalera_smm.so" for lib in ("/usr/lib", "/usr/lib64") for folder in folders]
+    return next((place for place in places if place.exists()), places[0])
+
+
+def _program(name: str) -> Default:
+    def find(_values: Mapping[str, Any]) -> Path:
+        path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/libexec"])
+        return Path(shutil.which(name, path=path) or f"/usr/sbin/{name}")
+
+    return find
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """All settings, checked. Times are seconds, paths are absolute. Secrets are None where not given."""
+
+    cluster: str = _setting(kinds.CLUSTER, "galera", "name of the cluster")
+    # -- registry
+    registry: str = _setting(kinds.REGISTRY, "etcd3://127.0.0.1:2379", "where the registry is")
+    registry_ca: Path | None = _file("certificate authority of the registry's servers; implies TLS")
+    registry_cert: Path | None = _file("client certificate for the registry; implies TLS")
+    registry_key: Path | None = _file("key of the client certificate")
+    registry_tls: bool = _setting(
+        kinds.BOOLEAN,
+        lambda values: any(values.get(f"registry_{name}") for name in ("ca", "cert", "key")),
+        "speak TLS to the registry",
+        default_text="true when registry_ca or registry_cert is given",
+    )
+    registry_user: str = _setting(kinds.ACCOUNT, "", "user of the registry")
+    registry_password: Secret | None = _secret("password of the registry's user", PARTS)
+    registry_timeout: float = _setting(kinds.seconds(0.1, 60), 2.0, "longest wait for one answer of the registry")
+    ttl: float = _setting(
+        kinds.seconds(2, 3600), 10.0, "life of what is published without a refresh", (*_NODE, *_PROXY)
+    )
+    # -- node
+    node: str = _setting(kinds.NAME, _short_hostname, "name of this node", _NODE, default_text="short host name")
+    host: str = _setting(
+        kinds.HOST, _hostname, "name or address by which others reach this node", _AGENT, default_text="host name"
+    )
+    bind: str = _setting(kinds.BIND, "*", "address the server listens on", _AGENT)
+    sql_port: int = _setting(kinds.PORT, 3306, "port for SQL", _NODE)
+    gcomm_port: int = _setting(kinds.PORT, 4567, "port for group communication", _AGENT)
+    ist_port: int = _setting(kinds.PORT, 4568, "port for incremental state transfers", _AGENT)
+    sst_port: int = _setting(kinds.PORT, 4444, "port for full state transfers", _AGENT)
+    check_port: int = _setting(kinds.PORT, 9200, "port of the health endpoint", _NODE)
+    datadir: Path = _setting(kinds.PATH, Path("/var/lib/mysql"), "folder of the data", _NODE)
+    stamp_dir: Path = _setting(
+        kinds.PATH,
+        lambda values: values["datadir"].with_name(values["datadir"].name + ".galerist"),
+        "folder of what galerist remembers, on the volume of datadir and not in it",
+        _NODE,
+        default_text="<datadir>.galerist",
+    )
+    run_dir: Path = _setting(
+        kinds.PATH,
+        lambda values: values["stamp_dir"] / "run",
+        "folder of sockets and files that live as long as a process",
+        _NODE,
+        default_text="<stamp_dir>/run",
+    )
+    socket: Path = _setting(
+        kinds.PATH,
+        lambda values: values["run_dir"] / "mariadb.sock",
+        "the server's Unix socket, at most 100 bytes long",
+        _NODE,
+        default_text="<run_dir>/mariadb.sock",
+    )
+    error_log: Path = _setting(
+        kinds.PATH,
+        lambda values: values["stamp_dir"] / "mariadb.err",
+        "the server's log",
+        _AGENT,
+        default_text="<stamp_dir>/mariadb.err",
+    )
+    server_user: str = _setting(
+        kinds.ACCOUNT,
+        _server_user,
+        "user that the server runs as, never root",
+        _NODE,
+        default_text="mysql when galerist runs as root, else its own user",
+    )
+    expect: int | tuple[str, ...] = _setting(
+        kinds.EXPECT, 3, "nodes that must have reported before the first start: their names, or a count", _AGENT
+    )
+    sst_method: str = _setting(
+        kinds.choice("mariabackup", "rsync"), "mariabackup", "method of full state transfers", _AGENT
+    )
+    sst_user: str = _setting(
+        kinds.ACCOUNT,
+        "",
+        "account for state transfers; without it server_user comes in by the Unix socket",
+        _AGENT,
+    )
+    sst_password: Secret | None = _secret("password of sst_user", _AGENT)
+    root_password: Secret | None = _secret("password of the database's root account; generated if not given", _AGENT)
+    check_user: str = _setting(kinds.ACCOUNT, "galerist_check", "account for health checks", _NODE)
+    check_password: Secret | None = _secret("password of check_user; generated if not given", _NODE)
+    app_user: str = _setting(kinds.ACCOUNT, "", "application account that the first node makes", _AGENT)
+    app_password: Secret | None = _secret("password of app_user", _AGENT)
+    app_database: str = _setting(kinds.DATABASE, "", "database that the first node makes for app_user", _AGENT)
+    init_sql: tuple[Path, ...] = _setting(
+        kinds.DUMPS,
+        (),
+        "dumps loaded once, in this order, when the cluster has its size",
+        _AGENT,
+        default_text="",
+        must_exist=True,
+    )
+    wsrep_provider: Path = _setting(
+        kinds.PATH, _provider, "the Galera library", _AGENT, default_text="libgalera_smm.so where it is found"
+    )
+    mariadbd: Path = _setting(
+        kinds.PATH, _program("mariadbd"), "the server's program", _AGENT, default_text="mariadbd where it is found"
+    )
+    mariadb_conf_dir: Path | None = _file("folder of *.cnf files with your own options for the server", _AGENT)
+    unit: str = _setting(
+        kinds.UNIT,
+        lambda values: f"galera@{values['node']}",
+        "name of this node's service, published for people",
+        _NODE,
+        default_text="galera@<node>",
+    )
+    # -- health endpoint
+    check_bind: str = _setting(kinds.BIND, "*", "address the health endpoint listens on", _CHECK)
+    check_poll: float = _setting(kinds.seconds(0.05, 60), 0.5, "time between two looks at the server", _CHECK)
+    check_stale: float = _setting(kinds.seconds(0.1, 600), 5.0, "age at which the last look counts no more", _CHECK)
+    check_disabled_file: Path = _setting(
+        kinds.PATH,
+        lambda values: values["stamp_dir"] / "disabled",
+        "while this file exists the node takes no clients",
+        _NODE,
+        default_text="<stamp_dir>/disabled",
+    )
+    available_when_donor: bool = _setting(kinds.BOOLEAN, False, "send clients to a node that is a donor", _CHECK)
+    # -- proxy
+    proxy: str = _setting(kinds.NAME, _hostname, "name of this proxy", _PROXY, default_text="host name")
+    proxy_host: str = _setting(
+        kinds.HOST, lambda values: values["host"], "name or address of this proxy", _PROXY, default_text="<host>"
+    )
+    proxy_bind: str = _setting(kinds.BIND, "*", "address the proxy listens on", _PROXY)
+    write_port: int = _setting(kinds.PORT, 3306, "port that leads to one node, the writer", _PROXY)
+    read_port: int = _setting(kinds.PORT, 3307, "port that spreads reads over the other nodes", _PROXY)
+    all_port: int = _setting(kinds.PORT, 3308, "port that spreads over all nodes", _PROXY)
+    stats_port: int = _setting(kinds.PORT, 8404, "port of HAProxy's statistics", _PROXY)
+    stats_bind: str = _setting(kinds.BIND, "127.0.0.1", "address of HAProxy's statistics", _PROXY)
+    haproxy_dir: Path = _setting(
+        kinds.PATH, Path("/var/lib/galerist/haproxy"), "folder of HAProxy's configuration and sockets", _PROXY
+    )
+    haproxy_binary: Path = _setting(
+        kinds.PATH, _program("haproxy"), "HAProxy's program", _PROXY, default_text="haproxy where it is found"
+    )
+    haproxy_template: Path | None = _file("your own Jinja2 template for HAProxy's configuration", _PROXY)
+    # -- logging
+    log_level: str = _setting(kinds.choice("debug", "info", "warning", "error"), "info", "least level that is logged")
+    log_format: str = _setting(kinds.choice("text", "json"), "text", "how log lines look")
+    # -- the user's options for mariadbd; not flags
+    mariadb: Options = ()
+    provider_options: tuple[tuple[str, str], ...] = ()
+
+
+FIELDS: tuple[Field, ...] = tuple(
+    Field(field.name, *field.metadata["field"]) for field in dataclasses.fields(Settings) if "field" in field.metadata
+)
