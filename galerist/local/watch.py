@@ -1,0 +1,113 @@
+"""Looking at a running local cluster: the registry, the supervisor's children, the proxy's ports."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+from galerist.local import progress
+from galerist.local.layout import Layout
+from galerist.local.plan import Plan
+from galerist.local.progress import Snapshot
+from galerist.local.render import APP, LOOPBACK
+from galerist.registry.contract import Registry, RegistryError
+from galerist.registry.keys import Keys
+
+STATEMENT_TIMEOUT = 5  # seconds
+
+
+def children(layout: Layout) -> dict[str, dict[str, object]]:
+    """What the supervisor says about its children; empty while it says nothing."""
+    try:
+        value = json.loads(layout.children.read_text())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def open_registry(layout: Layout) -> Registry:
+    from galerist.registry.open import open_registry as open_it
+    from galerist.settings import load
+
+    return open_it(load({}, {}, layout.settings))
+
+
+def statement(plan: Plan, password: str) -> str:
+    """What is wrong with a statement by the application's account through the proxy; "" if nothing."""
+    import pymysql
+
+    for key in ("write_port", "read_port", "all_port"):
+        try:
+            connection = pymysql.connect(
+                host=LOOPBACK,
+                port=plan.port(key),
+                user=APP,
+                password=password,
+                database=APP,
+                connect_timeout=STATEMENT_TIMEOUT,
+                read_timeout=STATEMENT_TIMEOUT,
+            )
+            try:
+                with connection.cursor() as cursor:
+                    # One that touches a table: a node that is closed or not Primary answers others.
+                    cursor.execute("SELECT @@wsrep_node_name, COUNT(*) FROM information_schema.TABLES")
+                    cursor.fetchall()
+            finally:
+                connection.close()
+        except (pymysql.MySQLError, OSError) as error:
+            return f"no statement gets through the {key.replace('_', ' ')} yet: {error}"
+    return ""
+
+
+class Look:
+    """Takes snapshots of one cluster; keeps its connection to the registry between them."""
+
+    def __init__(self, plan: Plan, layout: Layout, connect: Callable[[Layout], Registry] = open_registry) -> None:
+        self._plan = plan
+        self._layout = layout
+        self._connect = connect
+        self._registry: Registry | None = None
+        self._password = layout.secret(APP).read_text().strip()
+
+    def now(self) -> Snapshot:
+        """The statement through the proxy is tried only when nothing else is waited for."""
+        known: dict[str, str] | str
+        try:
+            if self._registry is None:
+                self._registry = self._connect(self._layout)
+            known = self._registry.list(Keys(self._plan.cluster).root)
+        except RegistryError as error:
+            known = str(error)
+        parts = children(self._layout)
+        before = progress.snapshot(self._plan, known, parts, None)
+        if all(row.good or (row.name == "proxy" and row.state == "running") for row in before.rows):
+            return progress.snapshot(self._plan, known, parts, statement(self._plan, self._password))
+        return before
+
+    def close(self) -> None:
+        if self._registry is not None:
+            self._registry.close()
+
+
+def wait(
+    look: Look, running: Callable[[], bool], show: Callable[[Snapshot], None], timeout: float, pause: float = 0.3
+) -> tuple[bool, str]:
+    """Wait until everything is good, at most ``timeout`` seconds.
+
+    Returns True, or False and the reason why not.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        now = look.now()
+        show(now)
+        if now.good:
+            return True, ""
+        if not running():
+            return False, "the supervisor has ended"
+        if now.hopeless:
+            return False, now.hopeless
+        if time.monotonic() >= deadline:
+            waiting = [f"{row.name} is {row.state}: {row.reason}" for row in now.rows if not row.good]
+            return False, f"not ready after {timeout:.0f} s; " + "; ".join(waiting)
+        time.sleep(pause)
