@@ -173,9 +173,14 @@ def _read(field: Field, given: _Given, concerned: bool, problems: list[Problem])
             return _read_secret(field, given) if concerned else None
         return _read_value(field, given, concerned)
     except _Wrong as wrong:
-        shown = wrong.shown if field.secret else wrong.shown or str(given.value)
+        shown = wrong.shown if field.secret else wrong.shown or _harmless(str(given.value))
         problems.append(Problem(given.key, shown, given.where, wrong.text, wrong.remedy))
         return None
+
+
+def _harmless(text: str) -> str:
+    """``text`` without the user and password that somebody may have put into a URL."""
+    return re.sub(r"//[^/]*@", "//****@", text)
 
 
 def _read_value(field: Field, given: _Given, concerned: bool) -> Any:

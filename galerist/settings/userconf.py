@@ -82,7 +82,11 @@ OWNED_PROVIDER: Mapping[str, str] = {
     "base_dir": "galerist reads Galera's state in datadir; remove it",
 }
 
+# Options that are put off until the node opens; they must be spelt in full, so that this is not missed
+DEFERRED = ("event_scheduler", "require_secure_transport")
+
 _SECTIONS = ("mysqld", "mariadb", "mariadbd", "server", "galera")
+_LINE = 3500  # mariadbd cuts the lines of an option file at 4096 bytes
 _PREFIXES = ("loose_", "skip_", "disable_", "enable_", "maximum_", "autoset_")
 
 
@@ -112,9 +116,9 @@ def refusal(name: str, value: str | None) -> tuple[str, str] | None:
             return f"must be {wanted} in a Galera cluster", "remove it"
         return None
     # mariadbd takes any unambiguous beginning of an option's name for the option
-    whole = next((owned for owned in (*OWNED, *FIXED) if len(option) > 3 and owned.startswith(option)), None)
+    whole = next((name for name in (*OWNED, *FIXED, *DEFERRED) if name.startswith(option) and name != option), None)
     if whole:
-        return f"abbreviates {whole}, which belongs to galerist", OWNED.get(whole, "remove it")
+        return f"abbreviates {whole}, which galerist must know of", OWNED.get(whole, "write the whole name")
     return None
 
 
@@ -134,7 +138,11 @@ def collect(
             continue
         refused = refusal(name, value)
         if refused:
-            problems.append(Problem(f"mariadb.{normal(name)}", value, where, *refused))
+            shown = value if bare(name) in FIXED else None  # wsrep_sst_auth holds a password
+            problems.append(Problem(f"mariadb.{normal(name)}", shown, where, *refused))
+        elif len(value or "") > _LINE:
+            text = f"has {len(value or '')} characters; mariadbd reads {_LINE} of an option"
+            problems.append(Problem(f"mariadb.{normal(name)}", None, where, text, "make it shorter"))
         else:
             options.append((normal(name), value))
     return tuple(options), tuple(provider.items())
