@@ -1,0 +1,1 @@
+"""The health endpoint of a node: a poller, a pure verdict, a small web server."""
