@@ -1,8 +1,7 @@
-"""``python -m galerist`` is the console script ``galerist``."""
+"""``python -m galerist`` is the command ``galerist`` of that Python."""
 
 import sys
 
 from galerist.cli.main import main
 
-if __name__ == "__main__":
-    sys.exit(main())
+sys.exit(main())

@@ -1,0 +1,36 @@
+"""What ``--help`` of each command ends with."""
+
+EXAMPLES = {
+    "bootstrap": """
+galerist bootstrap --config /etc/galerist.toml
+galerist bootstrap --node n1 --host db1.example --expect n1,n2,n3 \\
+    --registry etcd3://reg1,reg2,reg3 --root-password-file /run/secrets/root
+""",
+    "clustercheck": """
+galerist clustercheck --config /etc/galerist.toml
+curl -i http://db1.example:9200/
+""",
+    "haproxy": """
+galerist haproxy --registry etcd3://reg1,reg2,reg3 --proxy-host lb1.example
+galerist haproxy --write-port 3306 --read-port 3307 --all-port 3308
+""",
+    "up": """
+galerist up
+galerist up --nodes 5 --dir /tmp/play --init-sql schema.sql --detach
+""",
+    "down": """
+galerist down
+galerist down --dir /tmp/play --wipe
+""",
+    "list": """
+galerist list --registry etcd3://reg1,reg2,reg3
+galerist list --dir /tmp/play --format json
+""",
+    "explain": """
+galerist explain
+galerist explain n2 --registry etcd3://reg1,reg2,reg3
+""",
+    "version": """
+galerist version
+""",
+}

@@ -1,0 +1,247 @@
+"""The command line: flags made from the settings, commands imported only when they run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from galerist import __version__
+from galerist.cli.examples import EXAMPLES
+from galerist.settings import FIELDS, Field, Settings, SettingsError, load
+
+EX_FAILED = 1
+EX_CONFIG = 78
+EX_INTERRUPTED = 130
+
+_EPILOG = (
+    "A flag --some-key may be given as GALERIST_SOME_KEY in the environment, or as some_key in the file of --config. "
+    "The flag goes over the environment, the environment over the file. All keys: docs/settings.md."
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code. Mistakes of the user end in a message, never in a traceback."""
+    from galerist.registry.contract import RegistryError
+
+    try:
+        code = galerist.main(args=arguments, prog_name="galerist", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return EX_CONFIG
+    except RegistryError as error:
+        print(f"galerist: {error}", file=sys.stderr)
+        return EX_FAILED
+    except (KeyboardInterrupt, click.Abort):
+        return EX_INTERRUPTED
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="galerist", message="%(prog)s %(version)s")
+def galerist() -> None:
+    """Galera clusters that start, heal and explain themselves."""
+
+
+def _option(field: Field) -> click.Option:
+    if field.type_text == "true|false":
+        names = [field.flag, f"--no-{field.flag[2:]}"]
+        return click.Option(["/".join(names), field.key], default=None, is_flag=True, help=_help(field))
+    metavar = "FILE" if field.secret else field.type_text.upper().replace(" ", "-")
+    return click.Option([field.flag, field.key], metavar=metavar, help=_help(field))
+
+
+def _help(field: Field) -> str:
+    text = f"file with the {field.help}" if field.secret else field.help
+    text = text[0].upper() + text[1:]
+    return f"{text}. [{field.default_text}]" if field.default_text else f"{text}."
+
+
+_CONFIG = click.Option(
+    ["--config"],
+    envvar="GALERIST_CONFIG",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File with settings (TOML).",
+)
+_DIR = click.Option(
+    ["--dir"], type=click.Path(path_type=Path), metavar="DIR", help="Folder of a cluster made by `galerist up`."
+)
+_FORMAT = click.Option(["--format"], type=click.Choice(["table", "json"]), default="table", help="How it is shown.")
+_CLUSTER = click.Option(["--cluster"], default="galera", metavar="NAME", help="Name of the cluster. [galera]")
+
+
+def _command(
+    name: str, run: Callable[..., int], help: str, parameters: list[click.Parameter], epilog: str = ""
+) -> None:
+    examples = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in EXAMPLES[name].strip().splitlines())
+    galerist.add_command(
+        click.Command(
+            name,
+            callback=run,
+            params=parameters,
+            help=help,
+            epilog=f"{examples}\n\n{epilog}",
+            short_help=help.partition(".")[0] + ".",
+        )
+    )
+
+
+def _settings_options(part: str) -> list[click.Parameter]:
+    return [_CONFIG, *(_option(field) for field in FIELDS if part in field.parts)]
+
+
+def _load(part: str, config: Path | None, flags: dict[str, Any]) -> Settings:
+    texts = {key: str(value).lower() if isinstance(value, bool) else value for key, value in flags.items()}
+    return load(texts, os.environ, config, part)
+
+
+def _log(settings: Settings, who: str) -> None:
+    from galerist import logs
+
+    logs.setup(settings.log_level, settings.log_format, who)
+
+
+def _bootstrap(config: Path | None, **flags: Any) -> int:
+    settings = _load("bootstrap", config, flags)
+    _log(settings, settings.node)
+    from bootstrap.agent import main
+
+    return main(settings)
+
+
+def _clustercheck(config: Path | None, **flags: Any) -> int:
+    settings = _load("clustercheck", config, flags)
+    _log(settings, settings.node)
+    from clustercheck.app import main
+
+    return main(settings)
+
+
+def _haproxy(config: Path | None, **flags: Any) -> int:
+    settings = _load("haproxy", config, flags)
+    _log(settings, settings.proxy)
+    from haproxy.watcher import main
+
+    return main(settings)
+
+
+def _settings_unless_dir(part: str, config: Path | None, dir: Path | None, flags: dict[str, Any]) -> Settings | None:
+    """The registry is found by the settings, or by the folder of a local cluster."""
+    if dir is None:
+        settings = _load(part, config, flags)
+        _log(settings, "")
+        return settings
+    given = [key for key, value in flags.items() if value is not None and not key.startswith("log_")]
+    if given:
+        raise click.UsageError(f"--dir and --{given[0].replace('_', '-')} exclude one another")
+    return None
+
+
+def _list(config: Path | None, dir: Path | None, format: str, **flags: Any) -> int:
+    settings = _settings_unless_dir("list", config, dir, flags)
+    from galerist.cli.show import list_command
+
+    return list_command(settings, dir, format)
+
+
+def _explain(config: Path | None, dir: Path | None, format: str, node: str | None, **flags: Any) -> int:
+    settings = _settings_unless_dir("explain", config, dir, flags)
+    from galerist.cli.show import explain_command
+
+    return explain_command(settings, dir, node, format)
+
+
+def _up(nodes: int, dir: Path | None, cluster: str, init_sql: tuple[Path, ...], detach: bool, sst_method: str) -> int:
+    from galerist.local.up import up
+
+    return up(nodes=nodes, dir=dir, cluster=cluster, init_sql=init_sql, detach=detach, sst_method=sst_method)
+
+
+def _down(dir: Path | None, cluster: str, wipe: bool) -> int:
+    from galerist.local.down import down
+
+    return down(dir=dir, cluster=cluster, wipe=wipe)
+
+
+def _version() -> int:
+    print(f"galerist {__version__}")
+    return 0
+
+
+_command(
+    "bootstrap",
+    _bootstrap,
+    "Run a node: decide how its server starts, start it, keep it, and tell the registry. Ends cleanly on SIGTERM.",
+    _settings_options("bootstrap"),
+    _EPILOG,
+)
+_command(
+    "clustercheck",
+    _clustercheck,
+    "Answer HTTP about the node's health. 200 is usable, 404 takes no new clients, 503 is down.",
+    _settings_options("clustercheck"),
+    _EPILOG,
+)
+_command(
+    "haproxy",
+    _haproxy,
+    "Run HAProxy and keep it in line with the registry. Ends cleanly on SIGTERM.",
+    _settings_options("haproxy"),
+    _EPILOG,
+)
+_command(
+    "up",
+    _up,
+    "Run a whole cluster on this machine. It has an etcd, nodes with health endpoints, and HAProxy with its watcher.",
+    [
+        click.Option(["--nodes"], type=click.IntRange(1, 9), default=3, metavar="N", help="How many nodes. [3]"),
+        _DIR,
+        _CLUSTER,
+        click.Option(
+            ["--init-sql"],
+            multiple=True,
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Dump (.sql, .sql.gz, .sql.zst) to load once; may be repeated.",
+        ),
+        click.Option(["--detach"], is_flag=True, help="Come back when the cluster serves, and leave it running."),
+        click.Option(
+            ["--sst-method"],
+            type=click.Choice(["mariabackup", "rsync"]),
+            default="mariabackup",
+            help="Method of full state transfers. [mariabackup]",
+        ),
+    ],
+)
+_command(
+    "down",
+    _down,
+    "End a cluster that `galerist up` runs. Nodes leave cleanly.",
+    [_DIR, _CLUSTER, click.Option(["--wipe"], is_flag=True, help="Remove its folder, data included.")],
+)
+_command(
+    "list",
+    _list,
+    "Show the members of a cluster and its proxy. JSON is documented in docs/list.md.",
+    [_DIR, _FORMAT, *_settings_options("list")],
+    _EPILOG,
+)
+_command(
+    "explain",
+    _explain,
+    "Say why a node is where it is. With the evidence, and with what ends a wait.",
+    [click.Argument(["node"], required=False), _DIR, _FORMAT, *_settings_options("explain")],
+    _EPILOG,
+)
+_command("version", _version, "Print the version.", [])
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""How galerist logs: one line per event to stderr, as text or as JSON."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from typing import TextIO
+
+_COLOURS = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m", "DEBUG": "\x1b[2m"}
+# Libraries that tell of every connection at info or debug
+_CHATTY = ("urllib3", "requests", "waitress", "werkzeug", "etcd")
+
+
+def setup(level: str = "info", form: str = "text", who: str = "", stream: TextIO | None = None) -> None:
+    """Send all logging to ``stream`` (stderr), from ``level`` on, as ``form`` text or json.
+
+    ``who`` is the node or proxy that speaks. Replaces what an earlier call has set up.
+    """
+    stream = stream if stream is not None else sys.stderr
+    colours = form == "text" and stream.isatty() and not os.environ.get("NO_COLOR")
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_Json(who) if form == "json" else _Text(who, colours))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _time(record: logging.LogRecord) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
+
+
+class _Text(logging.Formatter):
+    """``2026-11-21T01:02:03Z INFO n1: sentence``"""
+
+    def __init__(self, who: str, colours: bool) -> None:
+        super().__init__()
+        self._who = f"{who}: " if who else ""
+        self._colours = colours
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = record.getMessage()
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        line = f"{_time(record)} {record.levelname} {self._who}{text}"
+        colour = _COLOURS.get(record.levelname) if self._colours else None
+        return f"{colour}{line}\x1b[0m" if colour else line
+
+
+class _Json(logging.Formatter):
+    """An object a line: ``time``, ``level``, ``who``, ``logger``, ``message`` and, if there is one, ``exception``."""
+
+    def __init__(self, who: str) -> None:
+        super().__init__()
+        self._who = who
+
+    def format(self, record: logging.LogRecord) -> str:
+        event = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "who": self._who,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            event["exception"] = self.formatException(record.exc_info)
+        return json.dumps(event, ensure_ascii=False)
