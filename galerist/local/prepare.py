@@ -9,6 +9,7 @@ import secrets
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 from galerist.files import write_atomically
 from galerist.local import plan as planning
@@ -130,11 +131,11 @@ def check_reachable(directory: Path, user: str) -> None:
     """
     account = pwd.getpwnam(user)
     places = [*reversed(directory.parents), directory]
+    groups = os.getgrouplist(user, account.pw_gid)
+    someone: dict[str, Any] = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": groups}
     shut = subprocess.run(
         ["/bin/sh", "-c", 'for d; do test -x "$d" || { printf %s "$d"; exit 0; }; done', "sh", *map(str, places)],
-        user=account.pw_uid,
-        group=account.pw_gid,
-        extra_groups=os.getgrouplist(user, account.pw_gid),
+        **({} if account.pw_uid == os.geteuid() else someone),
         cwd="/",
         capture_output=True,
         text=True,
