@@ -151,7 +151,7 @@ class Report:
     local_state: int = 0  # wsrep_local_state, 4 is Synced
     opened: bool = False  # clients are let in
     uuid: str = ZERO_UUID  # wsrep_cluster_state_uuid of a running server, else of the disk
-    generations: tuple[Generation, ...] = ()  # from the stamp
+    identity: Identity | None = None  # from the stamp: the cluster and generations it belongs to
     attempt: Attempt | None = None
     view: View | None = None  # newest view in the stamp, of a recorded generation
     ack: str | None = None  # nonce of the claim that is acknowledged while DOWN
@@ -177,11 +177,15 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class NodeRecord:
-    """Durable: this node once held data, on that disk."""
+    """Durable: whether this node's disk holds what clients may have been told is committed.
+
+    ``held`` becomes true before the node first opens. A node that came back with a new
+    disk and has joined a live Primary Component says false: what its old disk held is there.
+    """
 
     node: str
     disk: str
-    position: Position | None = None
+    held: bool
 
 
 @dataclass(frozen=True, slots=True)

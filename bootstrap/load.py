@@ -1,0 +1,247 @@
+"""Database initialisation: the dumps are loaded by one node, once in the life of the cluster.
+
+The registry's ``init`` record says who loads, how far it has come, and how it ended. The
+database itself holds a marker as well (table ``galerist.initialisation``), so that a registry
+that was wiped does not make a cluster load its dumps a second time over live data.
+"""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from bootstrap.decide import Decision, Facts
+from galerist.model import Malformed, dump, load
+from galerist.registry.contract import Registry, RegistryError, Swap
+from galerist.registry.keys import Keys
+
+log = logging.getLogger("galerist.load")
+
+MARKER = "galerist.initialisation"
+BLOCK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Initialisation:
+    """The record of the initialisation. ``status``: running, done, failed, or retry (ordered by a person)."""
+
+    status: str
+    by: str = ""
+    boot: str = ""
+    percent: int = 0
+    file: str = ""
+    error: str = ""
+
+
+def due(facts: Facts, record: Initialisation | None) -> bool:
+    """Whether this node is to begin the initialisation now."""
+    view = facts.state.view
+    return (
+        facts.answered
+        and facts.me.opened
+        and facts.me.synced
+        and view is not None
+        and view == facts.me.view
+        and len(view.members) >= facts.expect.count
+        and facts.state.writer[:1] == (facts.me.node,)
+        and (record is None or record.status == "retry")
+    )
+
+
+def orphaned(facts: Facts, record: Initialisation) -> bool:
+    """Whether the node that was loading has ended: its boot reports no more."""
+    return (
+        facts.answered
+        and facts.me.opened
+        and record.status == "running"
+        and all(report.boot != record.boot for report in facts.all)
+    )
+
+
+class Loader:
+    """Loads the dumps when it is due. :meth:`step` never waits for the load."""
+
+    def __init__(
+        self, files: tuple[Path, ...], database: str, socket: Path, registry: Registry, keys: Keys, boot: str
+    ) -> None:
+        self._files, self._database, self._socket = files, database, socket
+        self._registry, self._key, self._boot = registry, keys.init, boot
+        self._thread: threading.Thread | None = None
+        self._client: subprocess.Popen[bytes] | None = None
+        self._record: Initialisation | None = None  # ours, while we load and until it is published
+        self._published: str | None = None
+        self._looked = 0.0
+
+    def step(self, decision: Decision | None, facts: Facts | None) -> None:
+        """One look: begin, report progress, or note that somebody else's load has died."""
+        if not self._files or facts is None or decision is None or not facts.answered:
+            return
+        if self._record is None and time.monotonic() - self._looked < 1.0:
+            return
+        self._looked = time.monotonic()
+        try:
+            self._step(facts)
+        except RegistryError as error:
+            log.warning("The initialisation waits for the registry: %s", error)
+
+    def _step(self, facts: Facts) -> None:
+        if self._record is not None:
+            self._report()
+            return
+        raw = self._registry.get(self._key)
+        record = _read(raw)
+        if record is not None and orphaned(facts, record):
+            failed = replace(record, status="failed", error=f"{record.by} ended in the middle of the load")
+            self._registry.swap(self._key, raw, dump(failed))
+            return
+        if not due(facts, record):
+            return
+        if record is None and (marker := self._marker()) is not None:
+            self._registry.swap(self._key, raw, dump(marker))
+            return
+        mine = Initialisation("running", by=facts.me.node, boot=self._boot)
+        if self._registry.swap(self._key, raw, dump(mine)) is not Swap.WON:
+            return
+        log.info("The cluster has reached its size: loading %s.", ", ".join(str(file) for file in self._files))
+        self._record, self._published = mine, dump(mine)
+        self._thread = threading.Thread(target=self._load, args=(mine,), name="load", daemon=True)
+        self._thread.start()
+
+    def _report(self) -> None:
+        record = self._record
+        assert record is not None
+        text = dump(record)
+        if text != self._published:
+            self._registry.put(self._key, text)
+            self._published = text
+        if record.status != "running":
+            self._record = None
+
+    def close(self) -> None:
+        """End a load that runs, because the agent ends; the next one shows it as failed."""
+        if self._client is not None and self._client.poll() is None:
+            self._client.kill()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
+    # -- in the thread -----------------------------------------------------------------------
+
+    def _load(self, record: Initialisation) -> None:
+        try:
+            self._mark(replace(record, status="failed", error="the load was cut off"))
+            for number, file in enumerate(self._files):
+                record = replace(record, file=file.name)
+                self._feed(file, record, number)
+            record = replace(record, status="done", percent=100)
+            self._mark(record)
+            log.info("The dumps are loaded.")
+        except (OSError, ValueError, EOFError) as error:
+            record = replace(self._record or record, status="failed", error=str(error))
+            log.error(
+                "The load of %s failed: %s. It is tried again only by order: galerist load --retry", record.file, error
+            )
+            try:
+                self._mark(record)
+            except OSError as again:
+                log.error("The marker in the database could not be written: %s", again)
+        self._record = record
+
+    def _feed(self, file: Path, record: Initialisation, number: int) -> None:
+        size = max(1, file.stat().st_size)
+        with file.open("rb") as raw, _reader(file, raw) as text, self._mariadb() as client:
+            assert client.stdin is not None
+            while block := text.read(BLOCK):
+                try:
+                    client.stdin.write(block)
+                except BrokenPipeError:
+                    break  # the client says why below
+                percent = int(100 * (number + min(1.0, raw.tell() / size)) / len(self._files))
+                self._record = replace(record, percent=min(99, percent))
+            _finish(client, file.name)
+
+    def _mark(self, record: Initialisation) -> None:
+        text = dump(record).replace("\\", "\\\\").replace("'", "''")
+        statement = (
+            "CREATE DATABASE IF NOT EXISTS galerist; "
+            f"CREATE TABLE IF NOT EXISTS {MARKER} (id INT PRIMARY KEY, record TEXT NOT NULL) ENGINE=InnoDB; "
+            f"REPLACE INTO {MARKER} VALUES (1, '{text}');\n"
+        )
+        with self._mariadb(database="") as client:
+            assert client.stdin is not None
+            client.stdin.write(statement.encode())
+            _finish(client, "marker")
+
+    def _marker(self) -> Initialisation | None:
+        with self._mariadb(database="") as client:
+            out, error = client.communicate(f"SELECT record FROM {MARKER} WHERE id = 1;\n".encode(), timeout=30)
+        if client.returncode != 0:
+            if b"ERROR 1146" in error or b"ERROR 1049" in error:  # no such table, no such database
+                return None
+            raise RegistryError(f"the marker in the database cannot be read: {error.decode(errors='replace').strip()}")
+        return _read(out.decode().strip() or None)
+
+    @contextmanager
+    def _mariadb(self, database: str | None = None) -> Iterator[subprocess.Popen[bytes]]:
+        chosen = self._database if database is None else database
+        command = ["mariadb", "--no-defaults", f"--socket={self._socket}", "--batch", "--raw", "--skip-column-names"]
+        client = subprocess.Popen(
+            [*command, *([chosen] if chosen else [])],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        self._client = client
+        try:
+            yield client
+        finally:
+            if client.poll() is None:
+                client.kill()
+            client.wait()
+
+
+def _finish(client: subprocess.Popen[bytes], what: str) -> None:
+    _, error = client.communicate()
+    if client.returncode != 0:
+        lines = error.decode(errors="replace").strip().splitlines()
+        raise ValueError(f"{what}: {lines[-1] if lines else f'the client ended with {client.returncode}'}")
+
+
+@contextmanager
+def _reader(file: Path, raw: BinaryIO) -> Iterator[BinaryIO]:
+    if file.suffix == ".gz":
+        with gzip.open(raw) as text:
+            yield text  # type: ignore[misc]  # a GzipFile reads bytes
+    elif file.suffix == ".zst":
+        import zstandard
+
+        with zstandard.ZstdDecompressor().stream_reader(raw) as text:
+            yield text
+    else:
+        yield raw
+
+
+def _read(text: str | None) -> Initialisation | None:
+    if text is None:
+        return None
+    try:
+        return load(Initialisation, text)
+    except Malformed as error:
+        # somebody wrote it by hand; a load on top of it could do harm
+        return Initialisation("failed", error=str(error))
+
+
+def order_retry(registry: Registry, keys: Keys) -> str:
+    """Order a failed load to be tried again. Returns a sentence for people; raises RegistryError, ValueError."""
+    raw = registry.get(keys.init)
+    record = _read(raw)
+    if record is None or record.status != "failed":
+        raise ValueError(f"there is no failed load to retry ({record.status if record else 'none has begun'})")
+    if registry.swap(keys.init, raw, dump(Initialisation("retry"))) is not Swap.WON:
+        raise ValueError("the record changed in between; look again")
+    return "The load is tried again by the first node in the order of writers."

@@ -1,0 +1,389 @@
+"""One real node: the datadir, the stamp and the mariadbd behind :class:`bootstrap.agent.Node`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bootstrap import accounts
+from bootstrap.agent import Look
+from bootstrap.decide import UNKNOWN
+from galerist.files import write_atomically
+from galerist.galera import datadir as disk
+from galerist.galera.config import ServerConfig, on_opening, render_mycnf
+from galerist.galera.failures import explain
+from galerist.galera.positions import is_zero
+from galerist.galera.server import Launcher, Places, Process, Recovered
+from galerist.galera.sql import Live, Sql
+from galerist.galera.stamp import Seen, Stamp, StampStore
+from galerist.model import ZERO_UUID, Attempt, Data, Identity, Position, Report, Server, State, View, dump, load
+from galerist.settings import Secret
+
+log = logging.getLogger("galerist.bootstrap")
+
+STOP_PATIENCE = 60.0
+"""Seconds after which a closed server that does not stop is killed; an open one is never killed."""
+
+FIRST_DELAY, LONGEST_DELAY = 1.0, 30.0
+"""Seconds before the server is started again after it ended by itself; doubled each time."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """A server that runs now."""
+
+    process: Process
+    run: str
+    was_primary: bool = False
+    answered: bool = False
+    stopping_since: float | None = None
+    log_offset: int = 0
+
+
+@dataclass(slots=True)
+class _Planned:
+    """A start that waits for the initialisation of the datadir."""
+
+    child: subprocess.Popen[bytes]
+    run: str
+
+
+class LocalNode:
+    """See :class:`bootstrap.agent.Node`."""
+
+    def __init__(self, config: ServerConfig, places: Places, wanted: accounts.Wanted, note_dir: Path) -> None:
+        self._config, self._places, self._wanted, self._notes = config, places, wanted, note_dir
+        self._launcher = Launcher(places)
+        owner = self._launcher.owner if os.geteuid() == 0 else None
+        self._stamps = StampStore(places.stamp_dir, owner)
+        self._sql = Sql(places.socket, "root" if os.geteuid() == 0 else places.user)
+        self._run: _Run | None = None
+        self._planned: _Planned | None = None
+        self._recovering: subprocess.Popen[bytes] | None = None
+        self._recovered: Recovered | None = None
+        self._failures = 0
+        self._failure: tuple[str, str, float] | None = None  # sentence, remedy, time of the next try
+        self._version = ""
+        self._told: str | None = None
+        self._hung_since: float | None = None
+
+    def prepare(self) -> None:
+        """Make folders and scripts and take the lock. Raises StampInUse, OSError."""
+        self._stamps.prepare()
+        self._launcher.prepare()
+
+    def release(self) -> None:
+        """Let go of the lock and the connection."""
+        self._sql.close()
+        self._stamps.release()
+
+    # -- looking -----------------------------------------------------------------------------
+
+    def look(self) -> Look:
+        stamp = self._stamps.load()
+        if self._run is None and self._planned is None:
+            self._adopt()
+        if self._planned is not None:
+            self._after_initialisation()
+        if self._run is not None and not self._run.process.running():
+            self._ended(self._run)
+        if self._run is not None:
+            return self._running(self._run, stamp)
+        if self._planned is not None:
+            return Look(
+                Server.STARTING, stamp, Data.EMPTY, pid=self._planned.child.pid, progress="initialising", failure=None
+            )
+        return self._down(stamp)
+
+    def _adopt(self) -> None:
+        """A server that outlived its agent goes on under this one."""
+        if self._recovering is not None and self._recovering.poll() is None:
+            return
+        pid = disk.opened_by(self._places.datadir)
+        if not pid:
+            return
+        log.info("A server with this datadir is running (pid %d): looking after it.", pid)
+        try:
+            self._run = _Run(Process(pid, None), self._stamps.current_run() or "unknown")
+        except ProcessLookupError:
+            self._run = None
+
+    def _running(self, run: _Run, stamp: Stamp) -> Look:
+        live: Live | None = None
+        try:
+            live = self._sql.live()
+            if not self._version:
+                self._version = str(self._sql.query("SELECT VERSION()")[0][0])
+            run.answered = True
+        except OSError:
+            live = None  # not yet, or not any more: the process itself is watched as well
+        seen = [entry for entry in self._stamps.views() if entry.run == run.run]
+        primary = [entry for entry in seen if entry.primary]
+        run.was_primary = run.was_primary or bool(primary) or (live is not None and live.cluster_status == "Primary")
+        data = Data.TAINTED if self._stamps.tainted() else Data.PRESENT
+        if live is None:
+            return Look(
+                Server.UP if run.answered else Server.STARTING,
+                stamp,
+                data if run.was_primary else self._on_disk(stamp, data),
+                pid=run.process.pid,
+                cluster_status=UNKNOWN if run.answered else "Disconnected",
+                view=self._view(primary, None),
+                was_primary=run.was_primary,
+                progress=self._progress(run),
+            )
+        self._failures = 0 if live.local_state == 4 else self._failures
+        return Look(
+            Server.UP,
+            stamp,
+            data,
+            position=Position(live.uuid, live.committed),
+            pid=run.process.pid,
+            cluster_status=live.cluster_status,
+            local_state=live.local_state,
+            uuid=live.uuid,
+            opened=not live.rejects,
+            view=self._view(primary, live),
+            was_primary=run.was_primary,
+            progress=live.stage if live.local_state != 4 else "",
+            version=self._version,
+        )
+
+    def _on_disk(self, stamp: Stamp, data: Data) -> Data:
+        if data is Data.TAINTED:
+            return data
+        return Data.EMPTY if not (self._places.datadir / "mysql").is_dir() or stamp.fresh else Data.PRESENT
+
+    def _view(self, primary: list[Seen], live: Live | None) -> View | None:
+        """The newest view of this run. Should the provider's log have hidden its seqno, the server knows it."""
+        if not primary:
+            return None
+        view = primary[-1].view
+        if view.seqno >= 0 or live is None:
+            return view
+        try:
+            rows = self._sql.query("SELECT view_seqno FROM mysql.wsrep_cluster")
+        except OSError:
+            return None
+        return replace(view, seqno=int(rows[0][0])) if rows else None
+
+    def _down(self, stamp: Stamp) -> Look:
+        found = disk.inspect(self._places.datadir, stamp, self._stamps.tainted())
+        position, problem, data = found.position, found.problem, found.data
+        if self._recovering is not None and (code := self._recovering.poll()) is not None:
+            self._recovering = None
+            self._recovered = self._launcher.recovered(code)
+        if data is Data.PRESENT and position is None and self._recovered is not None:
+            position, problem = self._recovered.position, self._recovered.problem
+            if position is not None and is_zero(position):
+                data, position = Data.STANDALONE, None
+        if disk.opened_by(self._places.datadir) is not None and self._recovering is None:
+            return Look(Server.STARTING, stamp, data, problem="another process has the datadir open", progress="in use")
+        ids = {generation.id for generation in stamp.identity.generations} if stamp.identity is not None else set()
+        recorded = [seen for seen in self._stamps.views() if seen.primary and seen.view.generation in ids]
+        failure = None
+        if self._failure is not None:
+            sentence, remedy, again = self._failure
+            failure = (sentence, remedy, max(0.0, again - time.monotonic()))
+        return Look(
+            Server.DOWN,
+            stamp,
+            data,
+            position=position,
+            problem=problem,
+            uuid=position.uuid if position is not None else ZERO_UUID,
+            view=recorded[-1].view if recorded else None,
+            failure=failure,
+            progress="recovering its position" if self._recovering is not None else "",
+        )
+
+    def _ended(self, run: _Run) -> None:
+        self._run = None
+        self._recovered = None
+        self._sql.close()
+        if run.stopping_since is not None:
+            return
+        sentence, remedy = explain(self._log_since(run.log_offset), run.process.exit_code)
+        delay = min(LONGEST_DELAY, FIRST_DELAY * 2**self._failures) if self._failures else 0.0
+        self._failures += 1
+        self._failure = (sentence, remedy, time.monotonic() + delay)
+        log.warning("%s", sentence)
+
+    def _log_since(self, offset: int) -> str:
+        try:
+            with self._places.error_log.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(offset if offset <= size else 0, size - 262144))
+                return file.read().decode(errors="replace")
+        except OSError:
+            return ""
+
+    def _progress(self, run: _Run) -> str:
+        text = self._log_since(run.log_offset)
+        for mark, words in (
+            ("Proceeding with SST", "receiving a full state transfer"),
+            ("Receiving IST", "receiving an incremental state transfer"),
+            ("Requesting state transfer: success", "receiving a state transfer"),
+            ("Shifting OPEN -> PRIMARY", "in the group, asking for a state transfer"),
+            ("gcomm: connecting", "connecting to the members"),
+        ):
+            if mark in text:
+                return words
+        return "starting"
+
+    # -- acting ------------------------------------------------------------------------------
+
+    def recover(self) -> None:
+        if self._recovering is not None:
+            return
+        self._write_config("galerist-recover", ())
+        self._recovering = self._launcher.recover()
+
+    def begin_attempt(self, attempt: Attempt) -> None:
+        self._stamps.change(attempt=attempt)
+
+    def bootstrap(self, attempt: Attempt) -> None:
+        look = self.look()
+        if look.server is not Server.DOWN:
+            return
+        self._write_config(attempt.cluster_name, ())
+        run = self._new_run(attempt.nonce)
+        if look.data is Data.EMPTY:
+            if look.stamp.fresh:  # our own, never recorded: half made, perhaps
+                self._wipe_own_initialisation()
+            self._stamps.change(fresh=True)
+            self._planned = _Planned(self._launcher.initialise(), run)
+            return
+        self._start(run, look.position, bootstrap=True, full=False)
+
+    def join(self, identity: Identity, peers: tuple[str, ...], full: bool) -> None:
+        look = self.look()
+        if look.server is not Server.DOWN:
+            return
+        generation = identity.generations[-1]
+        # Before the transfer, which moves the position past the beginnings of generations that
+        # the stamp does not name yet: a crash on the way must not look like divergence.
+        self._stamps.change(identity=identity, fresh=False)
+        self._write_config(generation.cluster_name, peers)
+        if look.data is Data.EMPTY and look.stamp.fresh:
+            self._wipe_own_initialisation()
+        self._start(self._new_run(generation.id), None if full else look.position, bootstrap=False, full=full)
+
+    def _wipe_own_initialisation(self) -> None:
+        import shutil
+
+        for entry in self._places.datadir.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+
+    def _new_run(self, generation: str) -> str:
+        run = secrets.token_hex(4)
+        self._stamps.begin_run(run, generation)
+        return run
+
+    def _start(self, run: str, position: Position | None, bootstrap: bool, full: bool) -> None:
+        offset = self._places.error_log.stat().st_size if self._places.error_log.exists() else 0
+        process = self._launcher.start(run, position, bootstrap, full)
+        self._failure = None
+        self._run = _Run(process, run, log_offset=offset)
+        log.info("mariadbd started (pid %d)%s.", process.pid, " as the Primary Component" if bootstrap else "")
+
+    def _after_initialisation(self) -> None:
+        planned = self._planned
+        assert planned is not None
+        code = planned.child.poll()
+        if code is None:
+            return
+        self._planned = None
+        if code != 0:
+            text = (self._places.run_dir / "initialise.log").read_text(errors="replace")
+            sentence, remedy = explain(text, code)
+            self._failures += 1
+            delay = min(LONGEST_DELAY, FIRST_DELAY * 2**self._failures)
+            self._failure = (f"The datadir could not be initialised. {sentence}", remedy, time.monotonic() + delay)
+            return
+        self._start(planned.run, None, bootstrap=True, full=False)
+
+    def _write_config(self, cluster_name: str, peers: tuple[str, ...]) -> None:
+        config = replace(self._config, cluster_name=cluster_name, cluster_address="gcomm://" + ",".join(peers))
+        self._launcher.write_config(render_mycnf(config))
+
+    def furnish(self) -> None:
+        if self._wanted.root_password is None:
+            password = secrets.token_urlsafe(18)
+            write_atomically(self._notes / "root.password", password + "\n", mode=0o600)
+            self._wanted = replace(self._wanted, root_password=Secret(password))
+            log.info("The password of root@localhost was generated: see %s.", self._notes / "root.password")
+        for statement, arguments in accounts.statements(self._wanted):
+            self._sql.query(statement, arguments)
+
+    def flush(self) -> None:
+        self._sql.flush()
+
+    def confirm(self, identity: Identity) -> None:
+        self._stamps.change(identity=identity, attempt=None, fresh=False)
+
+    def cleanse(self) -> None:
+        self._stamps.cleanse()
+        self._stamps.change(attempt=None, fresh=False)
+
+    def open(self) -> None:
+        self._sql.set_globals((*on_opening(self._config.options), ("wsrep_reject_queries", "NONE")))
+
+    def close(self) -> None:
+        self._sql.set_globals((("wsrep_reject_queries", "ALL_KILL"), ("require_secure_transport", "ON")))
+
+    def stop(self) -> None:
+        run = self._run
+        if self._planned is not None:
+            self._planned.child.terminate()
+            return
+        if run is None:
+            return
+        now = time.monotonic()
+        if run.stopping_since is None:
+            run.stopping_since = now
+            run.process.signal(signal.SIGCONT)
+            run.process.signal(signal.SIGTERM)
+        elif now - run.stopping_since > STOP_PATIENCE and not run.was_primary:
+            run.process.signal(signal.SIGKILL)
+
+    # -- small notes on disk -----------------------------------------------------------------
+
+    def remember(self, state: State, others: tuple[Report, ...]) -> None:
+        """Keep what the registry said, for a start while it is down (rule 10)."""
+        stable = tuple(
+            replace(report, position=None, reason="", evidence=(), remedy=None, progress="") for report in others
+        )
+        text = json.dumps({"state": dump(state), "others": [dump(report) for report in stable]})
+        if text != self._told:
+            write_atomically(self._notes / "registry.json", text, mode=0o600)
+            self._told = text
+
+    def remembered(self) -> tuple[State, tuple[Report, ...]]:
+        try:
+            kept = json.loads((self._notes / "registry.json").read_text())
+            return load(State, kept["state"]), tuple(load(Report, text) for text in kept["others"])
+        except (OSError, ValueError, KeyError):
+            return State(), ()
+
+    def tell(self, report: Report) -> None:
+        text = json.dumps(
+            {"opened": report.opened, "paused": False, "drained": False, "reason": report.reason}, sort_keys=True
+        )
+        target = self._places.run_dir / "agent.json"
+        if not target.exists() or target.read_text() != text:
+            # lives as long as a process, so it needs no fsync
+            temporary = target.with_suffix(".new")
+            temporary.write_text(text)
+            temporary.chmod(0o644)
+            temporary.replace(target)

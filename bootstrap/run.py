@@ -1,0 +1,224 @@
+"""``galerist bootstrap``: the agent of one node as a process."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from bootstrap import accounts, load
+from bootstrap.agent import Agent, Who
+from bootstrap.decide import Expect
+from bootstrap.node import LocalNode
+from galerist.galera.config import ServerConfig, warnings
+from galerist.galera.server import Places, reap_orphans
+from galerist.galera.stamp import StampInUse
+from galerist.model import Endpoint
+from galerist.registry.contract import RegistryUnusable
+from galerist.registry.open import open_registry
+from galerist.settings import Secret, Settings
+
+log = logging.getLogger("galerist.bootstrap")
+
+PACE = 1.0
+"""Seconds between two passes when nothing wakes the agent."""
+
+BREATH = 0.1
+"""Seconds at least between two passes that nothing was done in, so that many events cost one pass."""
+
+FAILED, MISSING = 1, 69
+
+
+def main(settings: Settings) -> int:
+    """Run the agent until SIGTERM or SIGINT; the server then leaves the cluster cleanly. Returns the exit code."""
+    for path, what in ((settings.mariadbd, "mariadbd"), (settings.wsrep_provider, "the Galera provider")):
+        if not Path(path).exists():
+            print(
+                f"galerist: {what} is missing: {path} does not exist; install mariadb-server and galera-4, or correct the "
+                f"setting '{'mariadbd' if what == 'mariadbd' else 'wsrep_provider'}'",
+                file=sys.stderr,
+            )
+            return MISSING
+    for warning in warnings(settings.mariadb):
+        log.warning("%s", warning)
+    node = LocalNode(_config(settings), _places(settings), _wanted(settings), settings.stamp_dir)
+    try:
+        if not _prepared(node, settings):
+            return FAILED
+    except OSError as error:
+        print(f"galerist: {error.filename or settings.stamp_dir}: {error.strerror}; give it to {settings.server_user}",
+              file=sys.stderr)  # fmt: skip
+        return FAILED
+    try:
+        registry = open_registry(settings)
+    except RegistryUnusable as error:
+        print(f"galerist: registry: {error}", file=sys.stderr)
+        return FAILED
+    agent = Agent(
+        Who(
+            cluster=settings.cluster,
+            node=settings.node,
+            endpoint=_endpoint(settings),
+            expect=_expect(settings),
+            unit=settings.unit,
+            pid=os.getpid(),
+            ttl=settings.ttl,
+        ),
+        node,
+        registry,
+        time.monotonic,
+        note_time=lambda: datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+    )
+    loader = load.Loader(settings.init_sql, settings.app_database, settings.socket, registry, agent.keys, agent.boot)
+    wake = threading.Event()
+    with _signals(wake) as stop:
+        watch = registry.watch(agent.keys.root, wake.set)
+        try:
+            _look_after(agent, loader, wake, stop)
+        finally:
+            watch.close()
+            loader.close()
+            node.release()
+            registry.close()
+    return 0
+
+
+def _prepared(node: LocalNode, settings: Settings) -> bool:
+    """Take the lock; an agent that is being replaced needs a moment to let go of it."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            node.prepare()
+            return True
+        except StampInUse as error:
+            if time.monotonic() > deadline:
+                print(f"galerist: {error}; one agent looks after a datadir, end the other one first", file=sys.stderr)
+                return False
+            time.sleep(0.2)
+
+
+def _look_after(agent: Agent, loader: load.Loader, wake: threading.Event, stop: threading.Event) -> None:
+    while not stop.is_set():
+        wake.clear()
+        if not agent.step():
+            loader.step(agent.decision, agent.facts)
+            reap_orphans(set())
+            if wake.wait(PACE):
+                stop.wait(BREATH)
+    log.info("Leaving: the server is being stopped.")
+    while not agent.farewell():
+        wake.clear()
+        reap_orphans(set())
+        wake.wait(PACE)
+    log.info("The server is down; its position is published.")
+
+
+@contextmanager
+def _signals(wake: threading.Event) -> Iterator[threading.Event]:
+    stop = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        wake.set()
+
+    def look(_number: int, _frame: FrameType | None) -> None:
+        wake.set()
+
+    former = {
+        signal.SIGTERM: signal.signal(signal.SIGTERM, end),
+        signal.SIGINT: signal.signal(signal.SIGINT, end),
+        signal.SIGCHLD: signal.signal(signal.SIGCHLD, look),
+        signal.SIGHUP: signal.signal(signal.SIGHUP, look),
+    }
+    try:
+        yield stop
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _expect(settings: Settings) -> Expect:
+    if isinstance(settings.expect, int):
+        return Expect(settings.expect)
+    return Expect(len(settings.expect), tuple(settings.expect))
+
+
+def _endpoint(settings: Settings) -> Endpoint:
+    return Endpoint(settings.host, _address(settings.host), settings.sql_port, settings.gcomm_port, settings.check_port)
+
+
+def _address(host: str) -> str:
+    """The address for readers that want one; a name that does not resolve now is given as it is."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        pass
+    try:
+        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
+    except OSError:
+        return host
+
+
+def _places(settings: Settings) -> Places:
+    return Places(
+        datadir=settings.datadir,
+        stamp_dir=settings.stamp_dir,
+        run_dir=settings.run_dir,
+        socket=settings.socket,
+        error_log=settings.error_log,
+        mariadbd=str(settings.mariadbd),
+        user=settings.server_user,
+    )
+
+
+def _config(settings: Settings) -> ServerConfig:
+    places = _places(settings)
+    auth = None
+    if settings.sst_method == "mariabackup":
+        password = settings.sst_password.reveal() if settings.sst_password is not None else ""
+        auth = Secret(f"{settings.sst_user or settings.server_user}:{password}")
+    return ServerConfig(
+        datadir=settings.datadir,
+        socket=settings.socket,
+        pid_file=places.pid_file,
+        error_log=settings.error_log,
+        host=settings.host,
+        bind=settings.bind,
+        sql_port=settings.sql_port,
+        gcomm_port=settings.gcomm_port,
+        ist_port=settings.ist_port,
+        sst_port=settings.sst_port,
+        node=settings.node,
+        cluster_name="",
+        cluster_address="",
+        provider=settings.wsrep_provider,
+        sst_method=settings.sst_method,
+        notify_cmd=str(places.notify),
+        sst_auth=auth,
+        options=settings.mariadb,
+        provider_options=settings.provider_options,
+    )
+
+
+def _wanted(settings: Settings) -> accounts.Wanted:
+    return accounts.Wanted(
+        server_user=settings.server_user,
+        root_password=settings.root_password,
+        sst_user=settings.sst_user,
+        sst_password=settings.sst_password,
+        check_user=settings.check_user,
+        check_password=settings.check_password,
+        app_user=settings.app_user,
+        app_password=settings.app_password,
+        app_database=settings.app_database,
+    )

@@ -1,0 +1,96 @@
+"""The agent's own connection to its server: the unix socket, the server's own OS user."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What a running server says of itself (SHOW STATUS LIKE 'wsrep_%')."""
+
+    cluster_status: str
+    local_state: int
+    uuid: str
+    committed: int
+    cluster_size: int
+    ready: bool
+    stage: str
+    rejects: bool  # wsrep_reject_queries is not NONE
+
+
+class Sql:
+    """One persistent connection; made anew after every error.
+
+    ``timeout`` (seconds) bounds every connect, read and write, so that a hung server costs
+    a pass of the agent no more than that. Methods raise ``OSError`` when the server cannot
+    be asked, with PyMySQL's text.
+    """
+
+    def __init__(self, socket: Path, user: str, timeout: float = 3.0) -> None:
+        self._socket, self._user, self._timeout = socket, user, timeout
+        self._connection: Any = None
+
+    def close(self) -> None:
+        """Drop the connection."""
+        if self._connection is not None:
+            self._connection._force_close()
+            self._connection = None
+
+    def query(
+        self, statement: str, arguments: Sequence[object] = (), timeout: float | None = None
+    ) -> list[tuple[Any, ...]]:
+        """Run one statement in a session that neither replicates nor is refused while closed."""
+        import pymysql
+
+        try:
+            if self._connection is None:
+                self._connection = pymysql.connect(
+                    unix_socket=str(self._socket),
+                    user=self._user,
+                    connect_timeout=int(self._timeout) or 1,
+                    read_timeout=self._timeout,
+                    write_timeout=self._timeout,
+                    autocommit=True,
+                    init_command="SET SESSION wsrep_on=0, sql_log_bin=0, lock_wait_timeout=10",
+                )
+            if timeout is not None:
+                self._connection._read_timeout = timeout
+            with self._connection.cursor() as cursor:
+                cursor.execute(statement, arguments or None)
+                return list(cursor.fetchall())
+        except (pymysql.MySQLError, OSError) as error:
+            self.close()
+            raise OSError(str(error)) from error
+        finally:
+            if timeout is not None and self._connection is not None:
+                self._connection._read_timeout = self._timeout
+
+    def live(self) -> Live:
+        """The state of the server. Raises OSError."""
+        status = dict(self.query("SHOW GLOBAL STATUS LIKE 'wsrep\\_%'"))
+        rejects = self.query("SHOW GLOBAL VARIABLES LIKE 'wsrep_reject_queries'")
+        return Live(
+            cluster_status=str(status.get("wsrep_cluster_status", "Disconnected")),
+            local_state=int(status.get("wsrep_local_state", 0)),
+            uuid=str(status.get("wsrep_cluster_state_uuid", "")),
+            committed=int(status.get("wsrep_last_committed", -1)),
+            cluster_size=int(status.get("wsrep_cluster_size", 0)),
+            ready=status.get("wsrep_ready") == "ON",
+            stage=str(status.get("wsrep_local_state_comment", "")),
+            rejects=bool(rejects) and rejects[0][1] != "NONE",
+        )
+
+    def flush(self) -> None:
+        """Bring everything committed so far to disk, on this node only."""
+        self.query("FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS", timeout=30.0)
+
+    def set_globals(self, settings: Sequence[tuple[str, str]]) -> None:
+        """Set global variables in this order."""
+        for name, value in settings:
+            if not name.replace("_", "").isalnum():
+                raise ValueError(f"not a variable: {name}")
+            self.query(f"SET GLOBAL {name} = %s", (value,))
