@@ -6,6 +6,7 @@ import pwd
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -102,18 +103,18 @@ def test_the_command_says_what_is_missing_and_exits_69(tmp_path: Path) -> None:
     assert not (tmp_path / "c").exists()
 
 
-def test_a_directory_that_the_server_cannot_reach_is_named(tmp_path: Path) -> None:
-    shut = tmp_path / "shut"
-    (shut / "inner").mkdir(parents=True)
-    for parent in (tmp_path, *tmp_path.parents[:2]):  # pytest's own, closed to others
-        parent.chmod(0o755)
+def test_a_directory_that_the_server_cannot_reach_is_named() -> None:
     user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-    prepare.check_reachable(shut / "inner", user)
-    shut.chmod(0o600)
-    with pytest.raises(LocalError, match=f"cannot get into {shut}, .* chmod o\\+x {shut}") as caught:
+    with tempfile.TemporaryDirectory(dir="/tmp") as top:
+        Path(top).chmod(0o755)
+        shut = Path(top) / "shut"
+        (shut / "inner").mkdir(parents=True)
         prepare.check_reachable(shut / "inner", user)
-    shut.chmod(0o700)
-    assert caught.value.code == 78
+        shut.chmod(0o600)
+        with pytest.raises(LocalError, match=f"cannot get into {shut}, .* chmod o\\+x {shut}") as caught:
+            prepare.check_reachable(shut / "inner", user)
+        shut.chmod(0o700)
+        assert caught.value.code == 78
 
 
 def test_the_lock_is_held_by_one(tmp_path: Path) -> None:
