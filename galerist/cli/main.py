@@ -75,7 +75,7 @@ _DIR = click.Option(
     ["--dir"], type=click.Path(path_type=Path), metavar="DIR", help="Folder of a cluster made by `galerist up`."
 )
 _FORMAT = click.Option(["--format"], type=click.Choice(["table", "json"]), default="table", help="How it is shown.")
-_CLUSTER = click.Option(["--cluster"], default="galera", metavar="NAME", help="Name of the cluster. [galera]")
+_CLUSTER = click.Option(["--cluster"], metavar="NAME", help="Name of the cluster. [galera]")
 
 
 def _command(
@@ -112,7 +112,7 @@ def _log(settings: Settings, who: str) -> None:
 def _bootstrap(config: Path | None, **flags: Any) -> int:
     settings = _load("bootstrap", config, flags)
     _log(settings, settings.node)
-    from bootstrap.agent import main
+    from bootstrap.run import main
 
     return main(settings)
 
@@ -159,16 +159,23 @@ def _explain(config: Path | None, dir: Path | None, format: str, node: str | Non
     return explain_command(settings, dir, node, format)
 
 
-def _up(nodes: int, dir: Path | None, cluster: str, init_sql: tuple[Path, ...], detach: bool, sst_method: str) -> int:
+def _up(
+    nodes: int | None,
+    dir: Path | None,
+    cluster: str | None,
+    init_sql: tuple[Path, ...],
+    detach: bool,
+    sst_method: str | None,
+) -> int:
     from galerist.local.up import up
 
     return up(nodes=nodes, dir=dir, cluster=cluster, init_sql=init_sql, detach=detach, sst_method=sst_method)
 
 
-def _down(dir: Path | None, cluster: str, wipe: bool) -> int:
+def _down(dir: Path | None, cluster: str | None, wipe: bool, yes: bool) -> int:
     from galerist.local.down import down
 
-    return down(dir=dir, cluster=cluster, wipe=wipe)
+    return down(dir=dir, cluster=cluster, wipe=wipe, yes=yes)
 
 
 def _version() -> int:
@@ -202,7 +209,7 @@ _command(
     _up,
     "Run a whole cluster on this machine. It has an etcd, nodes with health endpoints, and HAProxy with its watcher.",
     [
-        click.Option(["--nodes"], type=click.IntRange(1, 9), default=3, metavar="N", help="How many nodes. [3]"),
+        click.Option(["--nodes"], type=click.IntRange(1, 9), metavar="N", help="How many nodes. [3]"),
         _DIR,
         _CLUSTER,
         click.Option(
@@ -216,8 +223,7 @@ _command(
         click.Option(
             ["--sst-method"],
             type=click.Choice(["mariabackup", "rsync"]),
-            default="mariabackup",
-            help="Method of full state transfers. [mariabackup]",
+            help="Method of full state transfers. [rsync]",
         ),
     ],
 )
@@ -225,7 +231,12 @@ _command(
     "down",
     _down,
     "End a cluster that `galerist up` runs. Nodes leave cleanly.",
-    [_DIR, _CLUSTER, click.Option(["--wipe"], is_flag=True, help="Remove its folder, data included.")],
+    [
+        _DIR,
+        _CLUSTER,
+        click.Option(["--wipe"], is_flag=True, help="Remove its folder, data included."),
+        click.Option(["--yes"], is_flag=True, help="Do not ask before --wipe."),
+    ],
 )
 _command(
     "list",

@@ -28,8 +28,8 @@ def cross_checks(values: Mapping[str, Any], bad: set[str], origins: Mapping[str,
                 if former != key:
                     yield problem(key, f"is the port of {former} too", "give each its own port")
         if "datadir" not in bad:
-            for key in (key for key in _OUTSIDE_DATADIR if key not in bad):
-                if _inside(values[key], values["datadir"]):
+            for key in _OUTSIDE_DATADIR:
+                if key not in bad and origins[key] != "default" and _inside(values[key], values["datadir"]):
                     text = f"lies in datadir {values['datadir']}, where a full state transfer would delete it"
                     yield problem(key, text, "give a path outside, best beside datadir on the same volume")
         length = len(str(values["socket"]).encode())
