@@ -69,17 +69,26 @@ def tell(layout: Layout, supervisor: processes.Part) -> None:
     processes.send(supervisor.process, signal.SIGTERM)
     processes.send(supervisor.process, signal.SIGCONT)
     begun = time.monotonic()
-    told = begun
+    told, last = begun, ""
     while processes.alive(supervisor.process):
         now = time.monotonic()
         if now - begun > PATIENCE:
             say(f"{supervisor} does not end: killing it")
             processes.send(supervisor.process, signal.SIGKILL)
-        elif now - told > 5.0:
+        elif now - told > 3.0:
             told = now
-            rest = [part for part in processes.parts(layout) if part.process != supervisor.process]
-            say("waiting for " + (", ".join(map(str, rest)) or str(supervisor)))
+            text = "waiting for " + ", ".join(map(str, next_to_end(layout) or [supervisor]))
+            if text != last:
+                say(text)
+            last = text
         time.sleep(0.05)
+
+
+def next_to_end(layout: Layout) -> list[processes.Part]:
+    """What an orderly end waits for now: the parts of the first phase that is not over."""
+    found = processes.parts(layout)
+    phases = ([part for part in found if part.kind is kind] for kind, _ in stopping.PHASES)
+    return next(filter(None, phases), [])
 
 
 def check_wipe(layout: Layout, yes: bool) -> None:

@@ -62,7 +62,9 @@ def node_row(node: str, report: Report | None, child: Mapping[str, object]) -> R
     """A node by its report, or by what the supervisor knows while there is none."""
     if report is None:
         return Row(node, *_child_words(child))
-    reason = f"{report.reason} ({report.progress})" if report.progress else report.reason
+    reason = report.reason
+    if report.progress and report.progress.lower() not in reason.lower():
+        reason = f"{reason} ({report.progress})"
     return Row(node, state_of(report), reason, report.remedy, report.synced and report.opened)
 
 
@@ -70,7 +72,9 @@ def _child_words(child: Mapping[str, object]) -> tuple[str, str]:
     quick, status = child.get("quick"), child.get("exit")
     if isinstance(quick, int) and quick > 0:
         how = "died" if status is None else f"ended with status {status}"
-        return "restarting", f"it {how}, {child.get('restarts')} restarts so far"
+        return "restarting" if child.get(
+            "pid"
+        ) is None else "starting", f"it {how}, restarts so far: {child.get('restarts')}"
     return "starting", "has not reported to the registry yet"
 
 

@@ -97,6 +97,8 @@ def commands(plan: Plan, layout: Layout, etcd: str = "etcd") -> dict[str, tuple[
             f"--initial-advertise-peer-urls={peer}",
             f"--initial-cluster=default={peer}",
             "--auto-compaction-retention=1h",
+            "--logger=zap",
+            "--log-outputs=stderr",
             "--log-level=warn",
         )
     }
@@ -121,6 +123,7 @@ def environment(environ: Mapping[str, str], layout: Layout, machine: str) -> dic
     result["PATH"] = ":".join(directories + extra)
     result["TMPDIR"] = str(layout.tmp)  # the caller's may be closed to the user that mariadbd runs as
     result["PYTHONUNBUFFERED"] = "1"
+    result["PYTHONSAFEPATH"] = "1"  # nothing is imported from the working directory
     for key in ("NO_PROXY", "no_proxy"):
         result[key] = ",".join(filter(None, (result.get(key), LOOPBACK, "localhost")))
     if machine == "aarch64":

@@ -102,11 +102,14 @@ class Supervisor:
         if child.process is None:
             return
         if child.popen is not None:
-            child.exit = child.popen.poll()
-            if child.exit is None:
+            status = child.popen.poll()
+            if status is None:
                 return
+            child.exit = status
         elif processes.alive(child.process):
             return
+        else:
+            child.exit = None  # adopted: only its parent was told
         child.restarts = child.restarts.death(now)
         how = "has ended" if child.exit is None else f"has ended with status {child.exit}"
         if child.exit is not None and child.exit < 0:
@@ -116,7 +119,6 @@ class Supervisor:
 
     def _start(self, child: Child, now: float) -> None:
         child.restarts = child.restarts.start(now)
-        child.exit = None
         try:
             with self.layout.log(child.name).open("ab") as log:
                 child.popen = subprocess.Popen(

@@ -61,7 +61,7 @@ def _up(
         raise LocalError(absent, programs.EXIT_MISSING)
     plan = planning.agree(saved, nodes, cluster, sst_method, dumps, prepare.server_user())
     for warning in filter(None, [planning.advice(len(plan.nodes))]):
-        print(f"warning: {warning}", flush=True)
+        out(f"warning: {warning}")
     prepare.make_dir(layout, plan.server_user)
     claims = Claims(layout)
     try:
@@ -92,10 +92,10 @@ def settle(layout: Layout, plan: Plan, claims: Claims) -> Plan:
     """Choose the ports, and write all files."""
     gone = [path for path in plan.init_sql if not Path(path).exists()]
     for path in gone:
-        print(f"warning: the dump {path} is gone; it is not loaded if it has not been", flush=True)
+        out(f"warning: the dump {path} is gone; it is not loaded if it has not been")
     chosen, moved = planning.choose_ports(plan.nodes, plan.ports, claims.take)
     for move in moved:
-        print(move, flush=True)
+        out(str(move))
     claims.keep(set(chosen.values()))
     dumps = tuple(path for path in plan.init_sql if path not in gone)
     plan = Plan(plan.cluster, plan.nodes, chosen, plan.sst_method, dumps, plan.server_user)
@@ -134,15 +134,15 @@ def join_running(layout: Layout, saved: Plan | None, plan: Plan, claims: Claims)
         time.sleep(0.1)
     if part is None or saved is None:
         raise LocalError(f"{layout.lock} is held, but no supervisor runs; is another `galerist up` just starting?")
-    print(f"{layout.dir} is already running ({part})", flush=True)
+    out(f"{layout.dir} is already running ({part})")
     if len(plan.nodes) <= len(saved.nodes):
         return saved
     new = [node for node in plan.nodes if node not in saved.nodes]
-    print(f"adding {', '.join(new)}", flush=True)
+    out(f"adding {', '.join(new)}")
     held = set(saved.ports.values())
     chosen, moved = planning.choose_ports(plan.nodes, saved.ports, lambda port: port in held or claims.take(port))
     for move in moved:
-        print(move, flush=True)
+        out(str(move))
     grown = Plan(saved.cluster, plan.nodes, chosen, saved.sst_method, saved.init_sql, saved.server_user)
     prepare.write_files(grown, layout)
     processes.send(part.process, signal.SIGHUP)
@@ -177,14 +177,22 @@ class Screen(AbstractContextManager["Screen"]):
             self._live.update(progress.table(self._plan, now), refresh=True)
         else:
             for line in progress.lines(self._last, now):
-                print(line, flush=True)
+                out(line)
         self._last = now
 
     def say(self, text: str) -> None:
         if self._live:
             self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
-            print(text, flush=True)
+            out(text)
+
+
+def out(text: str) -> None:
+    """Print a line; whoever read our output may have gone (`galerist up | head`), which stops nothing."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -231,7 +239,7 @@ def attend(layout: Layout, plan: Plan, detach: bool, ours: bool, timeout: float)
     if processes.parts(layout):
         _complain(layout, "the supervisor has ended; what it had started still runs, looked after by nobody", False)
         return 1
-    print("the cluster has been stopped", flush=True)
+    out("the cluster has been stopped")
     return 0
 
 

@@ -55,7 +55,7 @@ def test_a_node_that_waits_says_why_and_what_ends_it() -> None:
 def test_a_node_without_a_report_is_told_by_its_process() -> None:
     assert node_row("n1", None, {}).state == "starting"
     row = node_row("n1", None, {"quick": 2, "exit": 78, "restarts": 2})
-    assert (row.state, row.reason) == ("restarting", "it ended with status 78, 2 restarts so far")
+    assert (row.state, row.reason) == ("restarting", "it ended with status 78, restarts so far: 2")
 
 
 def test_everything_is_good_only_with_a_statement_through_the_proxy() -> None:
