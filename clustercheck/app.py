@@ -119,8 +119,6 @@ def main(settings: Settings) -> int:
     """
     import waitress  # type: ignore[import-untyped]
 
-    if not logging.getLogger().handlers:
-        logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s")
     policy = Policy(stale=settings.check_stale, available_when_donor=settings.available_when_donor)
     password = settings.check_password
     source = Source(

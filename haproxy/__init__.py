@@ -1,0 +1,1 @@
+"""The watcher that keeps an HAProxy in line with the registry."""

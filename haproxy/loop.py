@@ -1,0 +1,270 @@
+"""The loop: read the registry, model, render, compare, apply, report.
+
+Level-triggered: whatever wakes it, it runs the same pass from the whole truth, so a
+missed event costs a moment, never a server. The registry may be gone for any time: what
+was known stands, health checks decide, and HAProxy is looked after all the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from galerist import model as records
+from galerist.files import write_atomically
+from galerist.registry.contract import Lease, Registry, RegistryError, RegistryUnusable
+from galerist.registry.keys import Keys
+from haproxy.control import Mute
+from haproxy.model import Known, Policy, Server, model, order, understand
+from haproxy.process import Haproxy, Refused
+from haproxy.render import TemplateFault, render
+
+log = logging.getLogger("haproxy")
+
+EX_FAILED, EX_CONFIG = 1, 78
+
+_PASS = 2.0  # s between passes when nothing wakes the loop
+_LOOK = 0.5  # s between looks at HAProxy itself
+_APART = 1.0  # s between two reloads: each leaves an old worker behind
+_AGAIN = 30.0  # s until a configuration that was refused is tried again
+
+
+class Fatal(Exception):
+    """The watcher cannot do its work. ``code`` is the exit code, the text one sentence."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What the watcher needs to know. ``ttl`` is in seconds."""
+
+    cluster: str
+    proxy: str
+    host: str
+    ip: str
+    policy: Policy
+    folder: Path
+    binary: Path
+    template: Path | None
+    ttl: float
+    drop_to: str = ""  # user and group of HAProxy's workers; empty: the watcher's own
+
+
+class Watcher:
+    """One proxy. :meth:`run` returns when ``stop`` is set; ``wake`` asks for a pass now."""
+
+    def __init__(self, config: Config, registry: Registry) -> None:
+        self.stop = threading.Event()
+        self.wake = threading.Event()
+        self.now = threading.Event()  # with ``wake``: try again what was refused
+        self._config = config
+        self._registry = registry
+        self._keys = Keys(config.cluster)
+        self._lease: Lease = registry.lease(config.ttl)
+        self._haproxy = Haproxy(config.binary, config.folder)
+        self._memory = config.folder / "model.json"
+        self._servers: tuple[Server, ...] = ()
+        self._error: str | None = None
+        self._refused = ("", 0.0)  # the text that was refused, and when
+        self._reloaded = 0.0
+        self._alive = False  # HAProxy has been started or adopted
+        self._said: dict[str, str] = {}
+        self._published: tuple[dict[str, str], float] = ({}, 0.0)  # what, and when
+
+    def run(self) -> None:
+        """Raises :class:`Fatal` only before HAProxy runs for the first time."""
+        self._servers = recall(self._memory)
+        self._alive = self._haproxy.adopt()
+        if self._alive:
+            log.info("adopted the HAProxy that was left running")
+        watch = self._registry.watch(self._keys.root, self.wake.set)
+        due = 0.0
+        try:
+            while not self.stop.is_set():
+                if self.wake.is_set() or time.monotonic() >= due or not self._haproxy.running():
+                    self.wake.clear()
+                    self._pass()
+                    due = time.monotonic() + _PASS
+                for line in self._haproxy.messages():
+                    log.info("%s", line)
+                if self.wake.wait(_LOOK):
+                    self.stop.wait(0.1)  # what comes together is handled together
+        finally:
+            watch.close()
+            if self.stop.is_set():
+                self._haproxy.stop()
+                self._withdraw()
+
+    # -- one pass ---------------------------------------------------------------------------
+
+    def _pass(self) -> None:
+        if not self._haproxy.running() and self._alive:
+            self._bring_in_line()  # a registry that is slow to answer must not delay this
+        known = self._listing()
+        if known is not None:
+            self._once("registry", "; ".join(known.complaints))
+            servers = order(known, self._servers)
+            if servers != self._servers:
+                log.info("servers, the writer first: %s", ", ".join(server.name for server in servers) or "none")
+                self._servers = servers
+                remember(self._memory, servers)
+        if self.now.is_set():
+            self.now.clear()
+            self._refused = ("", 0.0)
+        self._bring_in_line()
+        self._end_leftovers()
+        if known is not None:  # else it would only wait once more for a registry that is down
+            self._publish()
+
+    def _listing(self) -> Known | None:
+        """What the registry holds, None when it cannot be read."""
+        keys = self._keys
+        try:
+            members = _below(self._registry.list(keys.members), keys.members)
+            nodes = _below(self._registry.list(keys.nodes), keys.nodes)
+            state = self._registry.get(keys.state)
+        except RegistryError as error:
+            if isinstance(error, RegistryUnusable) and not self._alive and not self._servers:
+                raise Fatal(EX_CONFIG, str(error)) from error
+            self._once("registry", f"the registry cannot be read, the servers known before stay: {error}")
+            return None
+        return understand(members, nodes, state)
+
+    def _bring_in_line(self) -> None:
+        """Render and apply; a mistake is reported, and the last good configuration stays."""
+        wanted = model(self._servers, self._config.policy)
+        haproxy, running = self._haproxy, self._haproxy.running()
+        if self._alive and not running:
+            log.error("HAProxy has ended: it is started again")
+        text = ""
+        try:
+            text = render(wanted, self._facts(), self._config.template)
+            if running and text == self._refused[0] and time.monotonic() - self._refused[1] < _AGAIN:
+                return
+            if running and text != haproxy.applied and time.monotonic() - self._reloaded < _APART:
+                self.wake.set()  # too soon for a reload; the next pass has the whole truth again
+                return
+            if haproxy.apply(text, wanted):
+                self._reloaded = time.monotonic()
+                log.info("HAProxy %s", "has taken over the new configuration" if running else "is up")
+            self._error, self._refused = None, ("", 0.0)
+        except (TemplateFault, Refused, OSError) as error:
+            self._refused = (text, time.monotonic())
+            self._error = str(error)
+            if not haproxy.running():
+                self._fall_back(EX_CONFIG if isinstance(error, TemplateFault) else EX_FAILED)
+        self._alive = True
+        refusal = f"the configuration is refused, the last good one stays: {self._error}" if self._error else ""
+        self._once("configuration", refusal)
+
+    def _fall_back(self, code: int) -> None:
+        """HAProxy with the last good configuration is better than none."""
+        try:
+            self._haproxy.revive(model(self._servers, self._config.policy))
+        except (Refused, OSError) as error:
+            self._error = str(error)
+        if not self._haproxy.running():
+            if not self._alive:
+                raise Fatal(code, f"HAProxy cannot be started: {self._error}")
+            self.stop.wait(_APART)  # it ran before, and will again
+
+    def _end_leftovers(self) -> None:
+        try:
+            processes = self._haproxy.processes()
+            if ended := self._haproxy.end_leftovers(processes, model(self._servers, self._config.policy)):
+                log.info("ended %d sessions that workers from before a reload held to nodes out of service", ended)
+        except Mute as error:
+            self._once("mute", str(error))
+        else:
+            self._once("mute", "")
+
+    def _facts(self) -> Mapping[str, object]:
+        return {
+            "cluster": self._config.cluster,
+            "admin_socket": self._haproxy.admin,
+            "state_file": self._haproxy.states,
+            "drop_to": self._config.drop_to,
+        }
+
+    # -- what others may know -----------------------------------------------------------------
+
+    def _publish(self) -> None:
+        config, policy = self._config, self._config.policy
+        try:
+            workers = self._haproxy.processes().alive
+        except Mute:
+            workers = ()
+        report = records.ProxyReport(
+            proxy=config.proxy,
+            host=config.host,
+            ip=config.ip,
+            write_port=policy.write_port,
+            read_port=policy.read_port,
+            all_port=policy.all_port,
+            stats_port=policy.stats_port,
+            worker_pids=workers,
+            watcher_pid=os.getpid(),
+            applied=self._haproxy.digest(),
+            error=self._error,
+        )
+        service = self._keys.services(config.proxy)
+        values = {self._keys.proxies + config.proxy: records.dump(report)}
+        if workers:  # who does not serve is not announced
+            values |= {service + "ip": config.ip, service + "port": str(policy.write_port)}
+        # Not at each pass: where a refresh is an event, it would wake this loop again.
+        if values == self._published[0] and time.monotonic() - self._published[1] < config.ttl / 3:
+            return
+        try:
+            self._lease.publish(values)
+        except RegistryError as error:
+            self._once("report", f"the registry does not take this proxy's report: {error}")
+        else:
+            self._published = (values, time.monotonic())
+            self._once("report", "")
+
+    def _withdraw(self) -> None:
+        try:
+            self._lease.withdraw()
+        except RegistryError as error:
+            log.warning("this proxy's report stays until its lease ends: %s", error)
+
+    def _once(self, topic: str, text: str | None) -> None:
+        """Log a trouble when it begins or changes, not at each pass."""
+        former = self._said.get(topic, "")
+        self._said[topic] = text or ""
+        if text and text != former:
+            log.warning("%s", text)
+        elif former and not text:
+            log.info("over: %s", former)
+
+
+# -- memory ------------------------------------------------------------------------------------
+
+
+def remember(path: Path, servers: tuple[Server, ...]) -> None:
+    """Keep the servers for a watcher that starts while the registry is down."""
+    write_atomically(path, json.dumps([dataclasses.asdict(server) for server in servers], indent=1))
+
+
+def recall(path: Path) -> tuple[Server, ...]:
+    try:
+        return tuple(Server(**server) for server in json.loads(path.read_text()))
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError, TypeError) as error:
+        log.warning("%s cannot be read, the registry alone counts: %s", path, error)
+        return ()
+
+
+def _below(found: Mapping[str, str], prefix: str) -> dict[str, str]:
+    return {key.removeprefix(prefix): value for key, value in found.items()}
