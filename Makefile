@@ -1,0 +1,34 @@
+.PHONY: help setup up down test lint faults bench
+
+help:
+	@echo 'make setup   .venv with galerist, and the programs it runs'
+	@echo 'make up      a cluster of three nodes, etcd and HAProxy on this machine'
+	@echo 'make down    end it'
+	@echo 'make test    all tests but the long ones'
+	@echo 'make lint    style, types, layers'
+	@echo 'make faults  the long rounds of killing and cutting'
+	@echo 'make bench   speed and size against a bare script'
+
+setup:
+	@scripts/setup
+
+up: setup
+	@.venv/bin/galerist up --detach $(ARGS)
+
+down:
+	@.venv/bin/galerist down $(ARGS)
+
+test: setup
+	.venv/bin/python -m pytest -m 'not slow' --durations=15 $(ARGS)
+
+lint: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+faults: setup
+	.venv/bin/python -m pytest -m slow tests/faults --durations=0 $(ARGS)
+
+bench: setup
+	.venv/bin/python -m pytest -m slow tests/benchmarks -s $(ARGS)
