@@ -116,7 +116,7 @@ class Poller:
             elif kept:  # the server may have closed just this connection
                 self._poll()
             else:
-                self._heard = replace(self._heard, trouble=_text(error))
+                self._heard = replace(self._heard, trouble=f"{_text(error)}, socket {self._source.socket}")
 
     def _ask(self) -> Facts:
         connection = self._connection or self._connect()

@@ -152,5 +152,5 @@ def _because(reason: str) -> str:
 
 def _line(reason: str) -> str:
     """One line of printable ASCII: it goes into an HTTP body and into HAProxy's log."""
-    text = " ".join(reason.split())
-    return text.encode("ascii", "replace").decode()[:300]
+    text = " ".join(reason.split())[:300]
+    return "".join(char if char.isascii() and char.isprintable() else "?" for char in text)

@@ -1,0 +1,81 @@
+"""The web application: the same truth by every method."""
+
+from __future__ import annotations
+
+import errno
+import math
+import socket
+
+import pytest
+
+from clustercheck.app import Chronicle, create_app, listen
+from clustercheck.verdict import Facts, Policy, Status, Verdict
+from tests.support.etcd import free_ports
+
+GOOD = Facts("Primary", True, True, 4, "NONE", False, "mariabackup")
+CASES = [
+    (Status(GOOD, 0.1), 200, "synced\n"),
+    (Status(GOOD, 0.1, disabled="by ann"), 404, "disabled by hand: by ann\n"),
+    (Status(GOOD, 9.0), 503, "mariadbd does not answer: facts are 9.0 s old, at most 5 s count\n"),
+]
+
+
+@pytest.mark.parametrize(("known", "code", "body"), CASES)
+@pytest.mark.parametrize("path", ["/", "/status"])
+def test_all_methods_tell_the_same(known: Status, code: int, body: str, path: str) -> None:
+    client = create_app(lambda: known, Policy()).test_client()
+    answers = {method: client.open(path, method=method) for method in ("GET", "HEAD", "OPTIONS")}
+    assert {answer.status_code for answer in answers.values()} == {code}
+    assert answers["HEAD"].data == b""
+    if path == "/":
+        assert answers["GET"].text == answers["OPTIONS"].text == body
+    else:
+        said = answers["GET"].get_json()
+        assert (said["code"], said["reason"]) == (code, body.strip())
+        assert said["facts"]["cluster_status"] == "Primary"
+    assert answers["GET"].headers["Cache-Control"] == "no-store"
+
+
+def test_before_the_first_answer_there_is_json_too() -> None:
+    answer = create_app(Status, Policy()).test_client().get("/status")
+    assert answer.status_code == 503
+    assert answer.get_json()["age"] is None
+    assert answer.get_json()["facts"] is None
+    assert math.isinf(Status().age)
+
+
+def test_a_wrong_path_is_no_drain_and_a_wrong_method_no_health() -> None:
+    client = create_app(lambda: CASES[0][0], Policy()).test_client()
+    assert client.get("/healthz").status_code == 400
+    assert client.post("/").status_code == 405
+
+
+def test_every_address_means_ipv6_too() -> None:
+    (port,) = free_ports(1)
+    sockets = listen("*", port)
+    try:
+        socket.create_connection(("127.0.0.1", port), 5).close()
+        if socket.AF_INET6 in {one.family for one in sockets}:
+            socket.create_connection(("::1", port), 5).close()
+        assert {one.family for one in sockets} >= {socket.AF_INET}
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def test_a_port_in_use_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match="in use") as caught:
+            listen("127.0.0.1", port)
+    assert caught.value.errno == errno.EADDRINUSE
+    assert caught.value.filename == f"127.0.0.1, port {port}"
+
+
+def test_a_change_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    said = iter([Verdict(503, "5.1 s old"), Verdict(503, "5.6 s old"), Verdict(200, "synced"), Verdict(200, "synced")])
+    chronicle = Chronicle(lambda: next(said))
+    with caplog.at_level("INFO", "clustercheck"):
+        for _ in range(4):
+            chronicle()
+    assert [record.getMessage() for record in caplog.records] == ["503: 5.1 s old", "200: synced"]
