@@ -60,12 +60,17 @@ def state_of(report: Report) -> str:
 
 def node_row(node: str, report: Report | None, child: Mapping[str, object]) -> Row:
     """A node by its report, or by what the supervisor knows while there is none."""
-    if report is None:
+    if report is None or _former(report.agent_pid, child):
         return Row(node, *_child_words(child))
     reason = report.reason
     if report.progress and report.progress.lower() not in reason.lower():
         reason = f"{reason} ({report.progress})"
     return Row(node, state_of(report), reason, report.remedy, report.synced and report.opened)
+
+
+def _former(pid: int | None, child: Mapping[str, object]) -> bool:
+    """Whether a report is of an earlier process: it stays in the registry until its lease ends."""
+    return pid is not None and "pid" in child and child["pid"] != pid
 
 
 def _child_words(child: Mapping[str, object]) -> tuple[str, str]:
@@ -80,7 +85,7 @@ def _child_words(child: Mapping[str, object]) -> tuple[str, str]:
 
 def proxy_row(report: ProxyReport | None, child: Mapping[str, object], statement: str | None) -> Row:
     """The proxy; ``statement`` is what went wrong with a statement through it, "" if nothing, None if untried."""
-    if report is None:
+    if report is None or _former(report.watcher_pid, child):
         return Row("proxy", *_child_words(child))
     if report.error:
         return Row("proxy", "failed", report.error)

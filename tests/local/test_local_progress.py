@@ -58,6 +58,17 @@ def test_a_node_without_a_report_is_told_by_its_process() -> None:
     assert (row.state, row.reason) == ("restarting", "it ended with status 78, restarts so far: 2")
 
 
+def test_the_report_of_a_process_that_is_gone_does_not_count() -> None:
+    report = replace(SYNCED, agent_pid=7)
+    assert node_row("n1", report, {"pid": 7}).good
+    assert node_row("n1", report, {"pid": 8}).state == "starting"
+    assert node_row("n1", report, {"pid": None}).state == "starting"
+    reports = (report, replace(SYNCED, node="n2"))
+    known = registry(*reports, proxy=replace(PROXY, watcher_pid=9))
+    assert snapshot(PLAN, known, {"n1": {"pid": 7}, "proxy": {"pid": 9}}, "").good
+    assert not snapshot(PLAN, known, {"n1": {"pid": 7}, "proxy": {"pid": 10}}, "").good
+
+
 def test_everything_is_good_only_with_a_statement_through_the_proxy() -> None:
     known = registry(SYNCED, replace(SYNCED, node="n2"))
     assert not snapshot(PLAN, known, {}, None).good
