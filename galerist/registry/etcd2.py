@@ -11,6 +11,7 @@ decided on, so an attempt that arrives late has no effect.
 
 from __future__ import annotations
 
+import base64
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,7 +22,8 @@ import urllib3
 
 from galerist.endpoints import Access, show
 from galerist.registry.contract import Lease, Registry, RegistryDown, RegistryUnusable, Swap, Watch
-from galerist.registry.transport import Failover, Lost, Place, Silent, Transport, refuse_plain
+from galerist.registry.tls import refuse_plain
+from galerist.registry.transport import Failover, Lost, Place, Silent, Transport
 from galerist.registry.watching import QUIET, WatchThread
 
 log = logging.getLogger(__name__)
@@ -51,12 +53,12 @@ class Link:
             protocol="https" if self.access.tls else "http",
             host=show(place).rpartition(":")[0],
             port=place[1],
-            username=self.access.user,
-            password=self.access.password,
             allow_redirect=False,
             allow_reconnect=False,
         )
         client.http = Http(self.transport)
+        headers = basic_auth(self.access)
+        client._get_headers = lambda: headers
         # It raises when the cluster's id changes, even after a write was carried out. A
         # registry that was wiped or restored is nothing special: whoever is woken lists.
         client._check_cluster_id = lambda response: None
@@ -77,7 +79,9 @@ class Link:
         client = self._clients[place]
         client._read_timeout = urllib3.Timeout(total=timeout)
         try:
-            return getattr(client, verb)(*args, **options)
+            answer = getattr(client, verb)(*args, **options)
+            self.transport.spoken.add(place)
+            return answer
         except etcd.EtcdConnectionFailed as error:
             raise self.transport.trouble(place, error.cause or error) from error
         except etcd.EtcdInsufficientPermissions as error:
@@ -96,6 +100,14 @@ class Link:
                     f"{show(place)} has no v2 API (etcd 3.4 and 3.5 need --enable-v2, 3.6 removed it); use etcd3://…"
                 ) from error
             raise Lost(f"{show(place)}: {text}") from error
+
+
+def basic_auth(access: Access) -> dict[str, str]:
+    """The header for user and password; etcd takes them as UTF-8, urllib3 writes Latin-1."""
+    if not access.user:
+        return {}
+    both = f"{access.user}:{access.password or ''}".encode()
+    return {"Authorization": f"Basic {base64.b64encode(both).decode()}"}
 
 
 class Http:

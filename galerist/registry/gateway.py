@@ -14,7 +14,8 @@ from typing import Any
 
 from galerist.endpoints import Access, show
 from galerist.registry.contract import RegistryUnusable
-from galerist.registry.transport import Failover, Lost, NotSent, Place, Transport, refuse_plain
+from galerist.registry.tls import refuse_plain
+from galerist.registry.transport import Failover, Lost, NotSent, Place, Transport
 
 Json = Mapping[str, Any]
 

@@ -8,7 +8,6 @@ was certainly *not sent* may be tried elsewhere, whatever it was; one whose repl
 from __future__ import annotations
 
 import contextlib
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,10 +21,11 @@ from urllib3.exceptions import (
     NewConnectionError,
     ReadTimeoutError,
 )
-from urllib3.exceptions import SSLError as PoolSSLError
 
 from galerist.endpoints import Access, show
+from galerist.registry import tls
 from galerist.registry.contract import RegistryDown, RegistryUnusable
+from galerist.registry.tls import words
 
 T = TypeVar("T")
 Place = tuple[str, int]
@@ -51,38 +51,6 @@ class Silent(Lost):
     """Nothing arrived for as long as one was ready to wait."""
 
 
-def refuse_plain(place: Place, text: str) -> None:
-    """Raises RegistryUnusable when ``text`` is how a TLS server answers plain HTTP."""
-    if "HTTP request to an HTTPS server" in text:
-        raise RegistryUnusable(f"{show(place)} speaks only TLS: set registry_ca, or registry_tls to true")
-
-
-def tls_context(access: Access) -> ssl.SSLContext:
-    """The TLS context for ``access``. Raises RegistryUnusable, which names the file."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        if access.ca:
-            context.load_verify_locations(cafile=access.ca)
-        else:
-            context.load_default_certs()
-    except (OSError, ssl.SSLError) as error:
-        raise RegistryUnusable(
-            f"registry_ca {access.ca} cannot be used: {_words(error)}; give a readable PEM file"
-        ) from error
-    if access.key and not access.cert:
-        raise RegistryUnusable(f"registry_key {access.key} is given without registry_cert; give both")
-    if access.cert:
-        try:  # the empty password: rather fail than ask on the terminal
-            context.load_cert_chain(access.cert, access.key, password=lambda: "")
-        except (OSError, ssl.SSLError) as error:
-            raise RegistryUnusable(
-                f"registry_cert {access.cert} with registry_key {access.key or access.cert} cannot be used: "
-                f"{_words(error)}; give readable PEM files that belong together, the key without a pass phrase"
-            ) from error
-    return context
-
-
 class Transport:
     """Connections to the endpoints of ``access``, each request sent once.
 
@@ -92,8 +60,11 @@ class Transport:
 
     def __init__(self, access: Access) -> None:
         self.access = access
-        tls = tls_context(access) if access.tls else None
-        self.pool = urllib3.PoolManager(num_pools=len(access.endpoints), maxsize=2, retries=False, ssl_context=tls)
+        self._tls = tls.context(access) if access.tls else None
+        self.spoken: set[Place] = set()  # has answered some day, so the two ends agree on TLS
+        self.pool = urllib3.PoolManager(
+            num_pools=len(access.endpoints), maxsize=2, retries=False, ssl_context=self._tls
+        )
         self._stream: urllib3.BaseHTTPResponse | None = None
         self._interrupted = threading.Event()
 
@@ -113,6 +84,7 @@ class Transport:
                 timeout=urllib3.Timeout(total=timeout),
                 redirect=False,
             )
+            self.spoken.add(place)
             return answer.status, answer.data
         except (HTTPError, OSError) as error:
             raise self.trouble(place, error) from error
@@ -176,32 +148,23 @@ class Transport:
     def trouble(self, place: Place, error: BaseException) -> Trouble:
         """What ``error``, raised by urllib3 for one request to ``place``, means."""
         where = show(place)
-        if isinstance(error, (PoolSSLError, ssl.SSLError)):
-            return self._tls_trouble(where, error)
+        if disagreement := tls.disagreement(self.access, place, error):
+            return Untrusted(f"{where}: {disagreement}")
         if isinstance(error, NameResolutionError):
             return NotSent(f"{where}: the name cannot be resolved")
         if isinstance(error, ConnectTimeoutError) and not isinstance(error, NewConnectionError):
             return NotSent(f"{where}: no connection in time")
         if isinstance(error, NewConnectionError):
-            return NotSent(f"{where}: {_words(error)}")
+            return NotSent(f"{where}: {words(error)}")
         if isinstance(error, ReadTimeoutError):
             return Silent(f"{where}: no answer in time")
-        return Lost(f"{where}: {_words(error)}")
-
-    def _tls_trouble(self, where: str, error: BaseException) -> Trouble:
-        text = _words(error)
-        access = self.access
-        if "CERTIFICATE_VERIFY_FAILED" in text:
-            trusted = f"registry_ca {access.ca}" if access.ca else "the system's authorities (no registry_ca is given)"
-            return Untrusted(f"{where}: its certificate is not vouched for by {trusted}: {text}; correct registry_ca")
-        if "alert" in text.lower():
-            own = f"registry_cert {access.cert}" if access.cert else "a client without certificate"
-            return Untrusted(
-                f"{where}: it does not accept {own}: {text}; give registry_cert and registry_key that it trusts"
-            )
-        if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER" in text:
-            return Untrusted(f"{where}: it speaks no TLS; set registry_tls to false and give no registry_ca")
-        return Lost(f"{where}: {text}")
+        # A server drops a connection without a word, too, when it does not like the
+        # certificate or gets plain HTTP for TLS. That is asked for by itself.
+        known = place in self.spoken
+        reason = None if known and self._tls is None else tls.diagnose(self.access, place, self._tls)
+        if reason and not known:
+            return Untrusted(f"{where}: {reason}")
+        return Lost(f"{where}: {reason or words(error)}")
 
 
 class Failover:
@@ -260,18 +223,3 @@ class Failover:
             raise RegistryUnusable(f"the registry cannot be used: {troubles[0]}")
         causes = "; ".join(str(trouble) for trouble in troubles) or "no time was left"
         raise RegistryDown(f"no endpoint of the registry answered ({causes})")
-
-
-def _words(error: BaseException) -> str:
-    """The innermost cause, without the addresses of Python objects."""
-    inner: BaseException = error
-    while True:
-        deeper = inner.__cause__ or inner.__context__
-        if deeper is None and inner.args and isinstance(inner.args[-1], BaseException):
-            deeper = inner.args[-1]
-        if deeper is None:
-            break
-        inner = deeper
-    if isinstance(inner, OSError) and inner.strerror:
-        return inner.strerror
-    return str(inner) or type(inner).__name__

@@ -68,11 +68,11 @@ def test_one_of_many_swaps_wins(etcd: Etcd, scheme: str, root: str) -> None:
             barrier = threading.Barrier(len(clients))
             results: dict[int, Swap] = {}
 
-            def run(number: int, barrier: threading.Barrier, results: dict[int, Swap], turn: int) -> None:
-                barrier.wait()
-                results[number] = clients[number].swap(key, former, f"{turn} by {number}")
+            def run(number: int, former: str | None, value: str) -> None:
+                barrier.wait()  # noqa: B023  # joined within this turn
+                results[number] = clients[number].swap(key, former, value)  # noqa: B023
 
-            threads = [threading.Thread(target=run, args=(number, barrier, results, turn)) for number in range(8)]
+            threads = [threading.Thread(target=run, args=(n, former, f"{turn} by {n}")) for n in range(8)]
             for thread in threads:
                 thread.start()
             for thread in threads:

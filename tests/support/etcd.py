@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -80,6 +81,11 @@ class Member:
             assert self._process.poll() is None, f"etcd ended:\n{self.log()}"
             time.sleep(0.02)
         raise AssertionError(f"etcd is not healthy after {START_TIME} s:\n{self.log()}")
+
+    def has_leader(self) -> bool:
+        """Whether the member knows of a leader."""
+        url = f"http://{show((self.host, self.metrics_port))}/metrics"
+        return "etcd_server_has_leader 1" in urllib3.request("GET", url, timeout=5.0).data.decode()
 
     def log(self) -> str:
         return (self.directory / f"{self.name}.log").read_text(errors="replace")[-3000:]
@@ -173,7 +179,7 @@ class Etcd:
 
     def call(self, method: str, path: str, body: object, user: tuple[str, str] | None = None) -> Any:
         """A bare request to the first member, for what the registry's contract does not offer."""
-        headers = urllib3.make_headers(basic_auth=":".join(user)) if user else {}
+        headers = {"Authorization": f"Basic {base64.b64encode(':'.join(user).encode()).decode()}"} if user else {}
         context = None
         if self.tls:
             context = ssl.create_default_context(cafile=self.tls.ca)
