@@ -58,6 +58,7 @@ class Look:
     opened: bool = False
     view: View | None = None
     was_primary: bool = False
+    attempting: bool = False  # the server that runs was started for the attempt in the stamp
     failure: tuple[str, str, float] | None = None  # sentence, remedy, seconds until the next try
     progress: str = ""
     version: str = ""
@@ -68,8 +69,9 @@ class Node(Protocol):
 
     def look(self) -> Look: ...
     def recover(self) -> None: ...
-    def begin_attempt(self, attempt: Attempt) -> None: ...
-    def bootstrap(self, attempt: Attempt) -> None: ...
+    def bootstrap(self, attempt: Attempt) -> None:
+        """Write the attempt into the stamp, durably, and start it closed."""
+
     def join(self, identity: Identity, peers: tuple[str, ...], full: bool) -> None: ...
     def furnish(self) -> None:
         """Make the accounts in a new cluster, before it is recorded. May be repeated."""
@@ -268,6 +270,7 @@ class Agent:
             nodes=known.nodes if known is not None else (),
             taken_back=self._taken_back and look.server is Server.DOWN,
             was_primary=look.was_primary,
+            attempting=look.attempting,
             unserved=self._lasting("unserved", known is not None and not serving),
             non_primary=self._lasting(
                 "non_primary", look.server is Server.UP and not me.primary and me.cluster_status != rules.UNKNOWN
@@ -300,7 +303,6 @@ class Agent:
                 attempt = Attempt(claim.nonce, claim.position, name)
                 if not taken_back:
                     # Rule 1: "not running" is taken back, and acknowledged, before a server is started.
-                    node.begin_attempt(attempt)
                     self._take_back()
                 else:
                     self._furnished = False

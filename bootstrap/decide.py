@@ -8,7 +8,7 @@ ends a wait.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from bootstrap import history
@@ -88,6 +88,7 @@ class Facts:
     others: tuple[Report, ...] = ()  # as answered, else as last known
     nodes: tuple[NodeRecord, ...] = ()
     taken_back: bool = False  # "not running" is taken back and the registry knows
+    attempting: bool = False  # the running server was started for the attempt in the stamp
     was_primary: bool = False  # the running server has been in a PC since it started
     unserved: float = 0.0  # seconds since a live Primary member was last seen
     non_primary: float = 0.0  # seconds since the running server was last Primary
@@ -257,7 +258,7 @@ def _stopped(facts: Facts) -> Decision:
     if live and facts.state.identity != known:
         return Decision(
             Wait(),
-            f"{_names(live)} is Primary; waiting for it to write the cluster's identity back into the registry.",
+            f"{_names(live)} {_are(live)} Primary; waiting for the cluster's identity to be written back into the registry.",
             evidence=_seen(facts.others),
         )
     claim = facts.state.claim
@@ -268,7 +269,7 @@ def _stopped(facts: Facts) -> Decision:
     if facts.failure is not None and facts.failure.wait > 0:
         return Decision(
             Wait(),
-            f"{facts.failure.sentence} Next try in {facts.failure.wait:.0f} s.",
+            facts.failure.sentence,
             remedy=facts.failure.remedy,
             role="failed",
         )
@@ -382,7 +383,7 @@ def _first_start(facts: Facts) -> Decision:
             role="refused",
         )
     if with_data:
-        best = history.best(with_data, None)
+        best = history.best(with_data, None, _nonce(facts))
         return _lead(facts, best, tuple(report.node for report in facts.all), None, None)
     return _lead(facts, facts.all[0], tuple(report.node for report in facts.all), None, None)
 
@@ -418,7 +419,9 @@ def _restart(facts: Facts, known: Identity) -> Decision:
         )
     closure = tuple(by_name[name] for name in members)
     running = tuple(
-        report.node for report in closure if report.server is not Server.DOWN and report.node != facts.me.node
+        report.node
+        for report in facts.others
+        if report.server is not Server.DOWN and (report.node in members or history.candidate(report, known))
     )
     if running:
         return Decision(
@@ -439,8 +442,7 @@ def _restart(facts: Facts, known: Identity) -> Decision:
                 remedy=f"mend {report.node}, or: galerist recover --node NODE --cluster {facts.cluster}",
                 role="refused",
             )
-    candidates = tuple(report for report in facts.all if report.server is Server.DOWN or report.node == facts.me.node)
-    candidates = tuple(report for report in candidates if history.candidate(report, known))
+    candidates = tuple(report for report in facts.all if history.candidate(report, known))
     if not candidates:
         return Decision(
             Refuse(),
@@ -449,7 +451,11 @@ def _restart(facts: Facts, known: Identity) -> Decision:
             remedy=f"galerist recover --node NODE --cluster {facts.cluster}, or restore a backup",
             role="refused",
         )
-    return _lead(facts, history.best(candidates, known), members, known, view)
+    return _lead(facts, history.best(candidates, known, _nonce(facts)), members, known, view)
+
+
+def _nonce(facts: Facts) -> str | None:
+    return facts.state.claim.nonce if facts.state.claim is not None else None
 
 
 def _emptied(record: NodeRecord, report: Report) -> bool:
@@ -519,7 +525,7 @@ def _join(facts: Facts, known: Identity, serving: tuple[Report, ...]) -> Decisio
     names = _names(report.node for report in serving)
     if facts.failure is not None and facts.failure.wait > 0:
         return Decision(
-            Wait(), f"{facts.failure.sentence} Next try in {facts.failure.wait:.0f} s.",
+            Wait(), facts.failure.sentence,
             remedy=facts.failure.remedy, role="failed",
         )  # fmt: skip
     if me.problem and me.data is not Data.TAINTED:
@@ -529,7 +535,7 @@ def _join(facts: Facts, known: Identity, serving: tuple[Report, ...]) -> Decisio
         )  # fmt: skip
     if facts.state.identity != known:
         return Decision(
-            Wait(), f"{names} is Primary; waiting for it to write the cluster's identity back into the registry."
+            Wait(), f"{names} {_are(serving)} Primary; waiting for the cluster's identity to be written back into the registry."
         )
     full = me.data is not Data.PRESENT or history.void(me, known) is not None
     if not full and me.position is not None:
@@ -557,7 +563,7 @@ def _join(facts: Facts, known: Identity, serving: tuple[Report, ...]) -> Decisio
         )  # fmt: skip
     return Decision(
         Join(known, _peers(facts.others), full),
-        f"{names} is Primary in generation {known.generations[-1].id}: joining "
+        f"{names} {_are(serving)} Primary in generation {known.generations[-1].id}: joining "
         + ("by a full state transfer." if full else f"from {_where(me)}."),
         evidence=_seen(facts.all),
         role="joiner",
@@ -579,7 +585,11 @@ def _running(facts: Facts) -> Decision:
         )  # fmt: skip
     known = history.known(facts.state.identity, facts.all)
     recorded = facts.state.identity
-    if me.attempt is not None and (recorded is None or not history.has(recorded, me.attempt.nonce)):
+    if (
+        facts.attempting
+        and me.attempt is not None
+        and (recorded is None or not history.has(recorded, me.attempt.nonce))
+    ):
         return _attempt(facts)
     confirmed = _confirmed(facts)
     if confirmed is not None:
@@ -769,6 +779,10 @@ def _names(names: Iterable[str]) -> str:
     if len(listed) < 2:
         return "".join(listed)
     return f"{', '.join(listed[:-1])} and {listed[-1]}"
+
+
+def _are(those: Sequence[object]) -> str:
+    return "is" if len(those) == 1 else "are"
 
 
 def _where(report: Report) -> str:

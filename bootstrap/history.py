@@ -143,11 +143,16 @@ def candidate(report: Report, identity: Identity) -> bool:
     )
 
 
-def best(candidates: Iterable[Report], identity: Identity | None) -> Report:
-    """The highest position; then a datadir without a void attempt; then the lowest name."""
+def best(candidates: Iterable[Report], identity: Identity | None, claimed: str | None) -> Report:
+    """The highest position; then a datadir without a void attempt; then the lowest name.
+
+    ``claimed`` is the nonce of the claim that stands: the attempt that rests on it is not void.
+    """
 
     def rank(report: Report) -> tuple[int, bool, str]:
         position = standing(report, identity)
-        return (-(position.seqno if position is not None else -1), void(report, identity) is not None, report.node)
+        attempt = void(report, identity)
+        spoilt = attempt is not None and attempt.nonce != claimed
+        return (-(position.seqno if position is not None else -1), spoilt, report.node)
 
     return min(candidates, key=rank)

@@ -41,6 +41,7 @@ class _Run:
 
     process: Process
     run: str
+    generation: str
     was_primary: bool = False
     answered: bool = False
     stopping_since: float | None = None
@@ -52,7 +53,7 @@ class _Planned:
     """A start that waits for the initialisation of the datadir."""
 
     child: subprocess.Popen[bytes]
-    run: str
+    run: tuple[str, str]  # id and generation
 
 
 class LocalNode:
@@ -98,7 +99,7 @@ class LocalNode:
             return self._running(self._run, stamp)
         if self._planned is not None:
             return Look(
-                Server.STARTING, stamp, Data.EMPTY, pid=self._planned.child.pid, progress="initialising", failure=None
+                Server.STARTING, stamp, Data.EMPTY, pid=self._planned.child.pid, attempting=True, progress="initialising"
             )
         return self._down(stamp)
 
@@ -111,7 +112,7 @@ class LocalNode:
             return
         log.info("A server with this datadir is running (pid %d): looking after it.", pid)
         try:
-            self._run = _Run(Process(pid, None), self._stamps.current_run() or "unknown")
+            self._run = _Run(Process(pid, None), *(self._stamps.current_run() or ("", "")))
         except ProcessLookupError:
             self._run = None
 
@@ -124,6 +125,7 @@ class LocalNode:
             run.answered = True
         except OSError:
             live = None  # not yet, or not any more: the process itself is watched as well
+        attempting = stamp.attempt is not None and stamp.attempt.nonce == run.generation
         seen = [entry for entry in self._stamps.views() if entry.run == run.run]
         primary = [entry for entry in seen if entry.primary]
         run.was_primary = run.was_primary or bool(primary) or (live is not None and live.cluster_status == "Primary")
@@ -137,6 +139,7 @@ class LocalNode:
                 cluster_status=UNKNOWN if run.answered else "Disconnected",
                 view=self._view(primary, None),
                 was_primary=run.was_primary,
+                attempting=attempting,
                 progress=self._progress(run),
             )
         self._failures = 0 if live.local_state == 4 else self._failures
@@ -152,6 +155,7 @@ class LocalNode:
             opened=not live.rejects,
             view=self._view(primary, live),
             was_primary=run.was_primary,
+            attempting=attempting,
             progress=live.stage if live.local_state != 4 else "",
             version=self._version,
         )
@@ -246,13 +250,11 @@ class LocalNode:
         self._write_config("galerist-recover", ())
         self._recovering = self._launcher.recover()
 
-    def begin_attempt(self, attempt: Attempt) -> None:
-        self._stamps.change(attempt=attempt)
-
     def bootstrap(self, attempt: Attempt) -> None:
         look = self.look()
         if look.server is not Server.DOWN:
             return
+        self._stamps.change(attempt=attempt)
         self._write_config(attempt.cluster_name, ())
         run = self._new_run(attempt.nonce)
         if look.data is Data.EMPTY:
@@ -285,16 +287,16 @@ class LocalNode:
             else:
                 entry.unlink()
 
-    def _new_run(self, generation: str) -> str:
+    def _new_run(self, generation: str) -> tuple[str, str]:
         run = secrets.token_hex(4)
         self._stamps.begin_run(run, generation)
-        return run
+        return run, generation
 
-    def _start(self, run: str, position: Position | None, bootstrap: bool, full: bool) -> None:
+    def _start(self, run: tuple[str, str], position: Position | None, bootstrap: bool, full: bool) -> None:
         offset = self._places.error_log.stat().st_size if self._places.error_log.exists() else 0
-        process = self._launcher.start(run, position, bootstrap, full)
+        process = self._launcher.start(run[0], position, bootstrap, full)
         self._failure = None
-        self._run = _Run(process, run, log_offset=offset)
+        self._run = _Run(process, *run, log_offset=offset)
         log.info("mariadbd started (pid %d)%s.", process.pid, " as the Primary Component" if bootstrap else "")
 
     def _after_initialisation(self) -> None:
