@@ -210,9 +210,17 @@ class Launcher:
         elif position is not None:
             command.append(f"--wsrep_start_position={position}")
         if bootstrap:
+            self._permit_bootstrap()
             command.append("--wsrep-new-cluster")
         child = self._spawn(command, self.places.run_dir / "mariadbd.out", {"GALERIST_RUN": run})
         return Process(child.pid, child)
+
+    def _permit_bootstrap(self) -> None:
+        """Override Galera's hint: all nodes that could know better have acknowledged this start."""
+        state = self.places.datadir / "grastate.dat"
+        if state.exists():
+            text = state.read_text(errors="replace").replace("safe_to_bootstrap: 0", "safe_to_bootstrap: 1")
+            write_atomically(state, text, mode=0o660, owner=self.owner if os.geteuid() == 0 else None)
 
     def _clear_leftovers(self) -> None:
         # gvwstate.dat lets Galera re-form behind our back, an empty one stops the server, and an

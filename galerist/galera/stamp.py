@@ -124,11 +124,12 @@ class StampStore:
         """All views in the log, oldest first."""
         return parse_views(self.views_file.read_text(errors="replace").splitlines())
 
-    def current_run(self) -> str | None:
-        """The id of the last run of the server."""
+    def current_run(self) -> tuple[str, str] | None:
+        """The id and the generation of the last run of the server."""
         for line in reversed(self.views_file.read_text(errors="replace").splitlines()):
-            if line.startswith("run "):
-                return line.split()[1]
+            if line.startswith("run ") and len(line.split()) == 3:
+                _, run, generation = line.split()
+                return run, generation
         return None
 
     def _trim(self) -> None:
