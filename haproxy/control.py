@@ -46,6 +46,7 @@ def ask(path: Path, command: str, timeout: float = 2.0) -> str:
             peer.settimeout(timeout)
             peer.connect(str(path))
             peer.sendall(command.encode() + b"\n")
+            peer.shutdown(socket.SHUT_WR)  # the master keeps the connection for more commands otherwise
             while part := peer.recv(65536):
                 parts.append(part)
     except OSError as error:

@@ -38,7 +38,8 @@ def render(model: ProxyModel, facts: Mapping[str, object], template: Path | None
     except jinja2.TemplateSyntaxError as error:
         raise TemplateFault(f"{error.filename or path}, line {error.lineno}: {error.message}") from error
     except jinja2.TemplateNotFound as error:
-        raise TemplateFault(f"{path.parent / str(error)}: no such template") from error
+        where = str(path) if error.name == path.name else f"{path}, line {_line(error, path)}: {error.name}"
+        raise TemplateFault(f"{where}: no such template") from error
     except OSError as error:
         raise TemplateFault(f"{path}: {error.strerror}") from error
     except Exception as error:  # a template may raise anything

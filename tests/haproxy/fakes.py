@@ -1,0 +1,101 @@
+"""A node as HAProxy sees it: a TCP port that says its name, and a health endpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from galerist import model as records
+from haproxy.model import Server
+
+
+class Node:
+    """Both ports are open from the start; ``code`` is what the health endpoint answers."""
+
+    def __init__(self, name: str, code: int = 200) -> None:
+        self.name = name
+        self.code = code
+        node = self
+
+        class Hello(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                self.request.sendall(f"{node.name}\n".encode())
+                with contextlib.suppress(OSError):
+                    while data := self.request.recv(1024):
+                        self.request.sendall(data)
+
+        class Health(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(node.code)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._servers = [_Server(("127.0.0.1", 0), Hello), _Server(("127.0.0.1", 0), Health)]
+        self.port, self.check_port = (server.server_address[1] for server in self._servers)
+        for server in self._servers:
+            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    @property
+    def server(self) -> Server:
+        return Server(self.name, "127.0.0.1", self.port, self.check_port)
+
+    def report(self) -> str:
+        endpoint = records.Endpoint("127.0.0.1", "127.0.0.1", self.port, 4567, self.check_port)
+        return records.dump(
+            records.Report(self.name, "boot", endpoint, records.Server.UP, records.Data.PRESENT, disk="d")
+        )
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    block_on_close = False
+    allow_reuse_address = True
+
+
+class Client:
+    """A session through the proxy; ``served_by`` is the name that the node said."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), 5)
+        self._socket.settimeout(5)
+        self.served_by = self._socket.makefile().readline().strip()
+
+    def alive(self) -> bool:
+        """Whether the session still echoes."""
+        try:
+            self._socket.sendall(b"?")
+            return self._socket.recv(1) == b"?"
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def served_by(port: int) -> str:
+    """Who serves a new session on ``port``; empty when nobody does."""
+    with contextlib.suppress(OSError), contextlib.closing(Client(port)) as client:
+        return client.served_by
+    return ""
+
+
+def until(condition: Callable[[], object], what: str, patience: float = 20.0) -> None:
+    """Wait for a condition that must come true."""
+    end = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < end, f"not within {patience} s: {what}"
+        time.sleep(0.03)
