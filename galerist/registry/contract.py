@@ -8,8 +8,10 @@ Three results, never confused:
 * it can never answer as asked (wrong API version, refused credentials):
   :class:`RegistryUnusable`, with a sentence for people and the remedy.
 
-Every call is bounded by the time-out given at construction, and every read is a
-quorum read. Keys are absolute paths such as ``/galerist/galera/state``; values are text.
+Every call ends within the time-out given at construction times the number of endpoints,
+and every read is a quorum read. A write that was not acknowledged may still take effect
+later, but never over a later write of the same key (a swap: as long as the key holds the
+former value). Keys are absolute paths such as ``/galerist/galera/state``; values are text.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ class RegistryDown(RegistryError):
 
 
 class RegistryUnusable(RegistryError):
-    """The registry answered that it cannot be used like this. Trying again does not help."""
+    """The registry answered that it cannot be used like this. Trying again does not help,
+    until somebody changes the settings or the registry: a running agent goes on trying."""
 
 
 class Swap(enum.Enum):
@@ -36,7 +39,9 @@ class Swap(enum.Enum):
 
     WON = "won"
     LOST = "lost"
-    UNKNOWN = "unknown"  # the reply was lost: read again, decide by boot id and nonce
+    UNKNOWN = "unknown"  # the reply was lost: read again, decide by boot id and nonce.
+    # A key that still holds the former value may yet be changed by the lost request,
+    # until another swap has changed it.
 
 
 class Lease(abc.ABC):
@@ -51,7 +56,9 @@ class Lease(abc.ABC):
         """Make exactly these keys stand under the lease, and refresh it.
 
         Returns only when the registry has acknowledged every changed key. Keys of
-        earlier calls that are not in ``values`` are removed. Raises RegistryError.
+        earlier calls that are not in ``values`` are removed, and keys that somebody else
+        has changed or removed are written again. Raises RegistryError; what was
+        written by then is not known, and the next call puts it right.
         """
 
     @abc.abstractmethod

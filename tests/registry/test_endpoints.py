@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -10,6 +11,7 @@ from galerist.endpoints import Access
 from galerist.registry.contract import RegistryDown, Swap
 from galerist.registry.open import connect
 from tests.registry.conftest import until
+from tests.registry.relay import Relay
 from tests.support.etcd import Etcd, free_ports
 
 
@@ -34,6 +36,52 @@ def test_a_frozen_endpoint_is_left_and_remembered(trio: Etcd, scheme: str, root:
         client.lease(30).publish({f"{root}members/a": "x"})
         assert time.monotonic() - began < 1  # no time-out at the frozen one
     client.close()
+
+
+def test_a_swap_whose_reply_is_lost_is_unknown_and_sent_once(etcd: Etcd, scheme: str, root: str) -> None:
+    """Sent again, the swap would fail by its own success: LOST would be a lie."""
+    relay = Relay(etcd.members[0].place)
+    client = connect(Access(scheme, (relay.place, etcd.members[0].place), timeout=2.0))
+    client.put(f"{root}state", "zero")
+    relay.deaf = True
+    assert client.swap(f"{root}state", "zero", "one") is Swap.UNKNOWN
+    assert relay.swallowed == 1
+    assert client.get(f"{root}state") == "one"
+    assert client.swap(f"{root}state", "one", "two") is Swap.WON  # at the other endpoint: the first is avoided
+    assert relay.swallowed == 1
+    client.close()
+    relay.close()
+
+
+def test_a_lost_reply_does_no_harm_to_other_writes(etcd: Etcd, scheme: str, root: str) -> None:
+    """They are tried again, and know their own first try when they meet it."""
+    relay = Relay(etcd.members[0].place)
+    home = f"/components/lost-{scheme}/a/"
+    keys = {f"{root}members/a": "x", f"{home}ip": "x", f"{home}port": "y"}
+    client = connect(Access(scheme, (relay.place, etcd.members[0].place), timeout=2.0))
+    failover = (client._gateway if scheme == "etcd3" else client._link).failover  # type: ignore[attr-defined]
+    lease = client.lease(30)
+    calls: list[tuple[Callable[[], None], dict[str, str]]] = [
+        (lambda: client.put(f"{root}a", "one"), {f"{root}a": "one"}),
+        (lambda: client.put(f"{root}a", "two"), {f"{root}a": "two"}),
+        (lambda: client.delete(f"{root}a"), {}),
+        (lambda: lease.publish(keys), keys),
+        (lambda: lease.publish(keys), keys),
+        (lambda: lease.publish({**keys, f"{home}ip": "z"}), {**keys, f"{home}ip": "z"}),
+        (lambda: lease.publish({f"{home}ip": "z"}), {f"{home}ip": "z"}),
+        (lease.withdraw, {}),
+    ]
+    for call, expected in calls:
+        if failover.first != relay.place:
+            failover.avoid(failover.first)
+        swallowed = relay.swallowed
+        relay.deaf = True
+        call()
+        relay.deaf = False
+        assert relay.swallowed == swallowed + 1
+        assert client.list(root) | client.list(home) == expected
+    client.close()
+    relay.close()
 
 
 def test_all_calls_are_bounded(trio: Etcd, scheme: str, root: str) -> None:
