@@ -34,30 +34,46 @@ def open_registry(layout: Layout) -> Registry:
 
 
 def statement(plan: Plan, password: str) -> str:
-    """What is wrong with a statement by the application's account through the proxy; "" if nothing."""
+    """What is wrong with statements by the application's account through the proxy; "" if nothing.
+
+    Each port must answer, and the port for all nodes must lead to all nodes: HAProxy hears
+    of a node that has become usable a little later than the registry does.
+    """
+    seen: set[str] = set()
+    # Connections are dealt out in turn, if not exactly so while a node has just come in.
+    for key in ("write_port", "read_port", *["all_port"] * (3 * len(plan.nodes))):
+        try:
+            node = _ask(plan.port(key), password)
+        except OSError as error:
+            return f"no statement gets through the {key.replace('_', ' ')} yet: {error}"
+        if key == "all_port":
+            seen.add(node)
+        if seen >= set(plan.nodes):
+            return ""
+    return f"does not lead to {', '.join(sorted(set(plan.nodes) - seen))} yet"
+
+
+def _ask(port: int, password: str) -> str:
+    """The name of the node that answers behind this port. Raises OSError."""
     import pymysql
 
-    for key in ("write_port", "read_port", "all_port"):
-        try:
-            connection = pymysql.connect(
-                host=LOOPBACK,
-                port=plan.port(key),
-                user=APP,
-                password=password,
-                database=APP,
-                connect_timeout=STATEMENT_TIMEOUT,
-                read_timeout=STATEMENT_TIMEOUT,
-            )
-            try:
-                with connection.cursor() as cursor:
-                    # One that touches a table: a node that is closed or not Primary answers others.
-                    cursor.execute("SELECT @@wsrep_node_name, COUNT(*) FROM information_schema.TABLES")
-                    cursor.fetchall()
-            finally:
-                connection.close()
-        except (pymysql.MySQLError, OSError) as error:
-            return f"no statement gets through the {key.replace('_', ' ')} yet: {error}"
-    return ""
+    try:
+        connection = pymysql.connect(
+            host=LOOPBACK,
+            port=port,
+            user=APP,
+            password=password,
+            database=APP,
+            connect_timeout=STATEMENT_TIMEOUT,
+            read_timeout=STATEMENT_TIMEOUT,
+        )
+        with connection, connection.cursor() as cursor:
+            # One that touches a table: a node that is closed or not Primary answers others.
+            cursor.execute("SELECT @@wsrep_node_name, COUNT(*) FROM information_schema.TABLES")
+            row = cursor.fetchone()
+    except pymysql.MySQLError as error:
+        raise OSError(str(error)) from error
+    return str(row[0]) if row else ""
 
 
 class Look:

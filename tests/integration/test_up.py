@@ -60,6 +60,12 @@ class Local:
         (part,) = [part for part in self.parts(kind) if part.node == node]
         return part
 
+    def wait_for_another(self, kind: Kind, node: str, former: processes.Process) -> None:
+        def others() -> list[Part]:
+            return [part for part in self.parts(kind) if part.node == node and part.process != former]
+
+        until(others, f"another {kind} {node}")
+
     def sql(self, text: str, port: str = "write_port") -> str:
         program = find("mariadb", os.environ["PATH"]) or "mysql"
         run = subprocess.run(
@@ -85,7 +91,7 @@ def three() -> Iterator[Local]:
     local = Local()
     try:
         local.must_up()
-        local.sql("CREATE TABLE rows (id INT AUTO_INCREMENT PRIMARY KEY, word TEXT)")
+        local.sql("CREATE TABLE words (id INT AUTO_INCREMENT PRIMARY KEY, word TEXT)")
         yield local
     finally:
         local.end()
@@ -155,10 +161,7 @@ def test_a_second_up_shows_what_runs(three: Local) -> None:
 def test_what_is_killed_comes_back(three: Local, kind: Kind, node: str) -> None:
     killed = three.one(kind, node).process
     os.kill(killed.pid, signal.SIGKILL)
-    until(
-        lambda: [part for part in three.parts(kind) if part.node == node and part.process != killed],
-        f"a new {kind} {node}",
-    )
+    three.wait_for_another(kind, node, killed)
     three.must_up()
 
 
@@ -166,7 +169,7 @@ def test_a_killed_agent_finds_its_server_again(three: Local) -> None:
     server = three.one(Kind.SERVER, "n2").process
     agent = three.one(Kind.AGENT, "n2").process
     os.kill(agent.pid, signal.SIGKILL)
-    until(lambda: three.parts(Kind.AGENT) and three.one(Kind.AGENT, "n2").process != agent, "a new agent")
+    three.wait_for_another(Kind.AGENT, "n2", agent)
     three.must_up()
     assert three.one(Kind.SERVER, "n2").process == server
 
@@ -180,10 +183,7 @@ def test_what_a_killed_supervisor_leaves_is_adopted(three: Local) -> None:
     assert after == before
     killed = three.one(Kind.CHECK, "n3").process
     os.kill(killed.pid, signal.SIGKILL)  # adopted children come back, too
-    until(
-        lambda: [part for part in three.parts(Kind.CHECK) if part.node == "n3" and part.process != killed],
-        "a new clustercheck",
-    )
+    three.wait_for_another(Kind.CHECK, "n3", killed)
 
 
 def test_fewer_nodes_are_refused(three: Local) -> None:
@@ -193,19 +193,19 @@ def test_fewer_nodes_are_refused(three: Local) -> None:
 
 
 def test_everything_killed_at_once_comes_back_with_all_rows(three: Local) -> None:
-    three.sql("INSERT INTO rows (word) VALUES ('before the crash')")
+    three.sql("INSERT INTO words (word) VALUES ('before the crash')")
     ports = three.plan().ports
     for part in [*three.parts(Kind.SUPERVISOR), *three.parts()]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(part.process.pid, signal.SIGKILL)
     until(lambda: not three.parts(), "the end of everything")
     three.must_up()
-    assert "before the crash" in three.sql("SELECT word FROM rows")
+    assert "before the crash" in three.sql("SELECT word FROM words")
     assert three.plan().ports == ports
 
 
 def test_down_ends_all_and_up_resumes(three: Local) -> None:
-    three.sql("INSERT INTO rows (word) VALUES ('before the end')")
+    three.sql("INSERT INTO words (word) VALUES ('before the end')")
     secret = three.layout.client.read_text()
     run = three.down()
     assert run.returncode == 0, run.stdout + run.stderr
@@ -213,7 +213,7 @@ def test_down_ends_all_and_up_resumes(three: Local) -> None:
     again = three.down()
     assert (again.returncode, again.stdout) == (0, f"{three.layout.dir}: not running\n")
     three.must_up()
-    assert "before the end" in three.sql("SELECT word FROM rows")
+    assert "before the end" in three.sql("SELECT word FROM words")
     assert three.layout.client.read_text() == secret
 
 
