@@ -535,7 +535,8 @@ def _join(facts: Facts, known: Identity, serving: tuple[Report, ...]) -> Decisio
         )  # fmt: skip
     if facts.state.identity != known:
         return Decision(
-            Wait(), f"{names} {_are(serving)} Primary; waiting for the cluster's identity to be written back into the registry."
+            Wait(),
+            f"{names} {_are(serving)} Primary; waiting for the cluster's identity to be written back into the registry.",
         )
     full = me.data is not Data.PRESENT or history.void(me, known) is not None
     if not full and me.position is not None:

@@ -97,7 +97,7 @@ class Loader:
             self._report()
             return
         raw = self._registry.get(self._key)
-        record = _read(raw)
+        record = read_record(raw)
         if record is not None and orphaned(facts, record):
             failed = replace(record, status="failed", error=f"{record.by} ended in the middle of the load")
             self._registry.swap(self._key, raw, dump(failed))
@@ -186,7 +186,7 @@ class Loader:
             if b"ERROR 1146" in error or b"ERROR 1049" in error:  # no such table, no such database
                 return None
             raise RegistryError(f"the marker in the database cannot be read: {error.decode(errors='replace').strip()}")
-        return _read(out.decode().strip() or None)
+        return read_record(out.decode().strip() or None)
 
     @contextmanager
     def _mariadb(self, database: str | None = None) -> Iterator[subprocess.Popen[bytes]]:
@@ -226,7 +226,8 @@ def _reader(file: Path, raw: BinaryIO) -> Iterator[BinaryIO]:
         yield raw
 
 
-def _read(text: str | None) -> Initialisation | None:
+def read_record(text: str | None) -> Initialisation | None:
+    """The record in the registry or in the marker; one that cannot be read counts as failed."""
     if text is None:
         return None
     try:
@@ -239,7 +240,7 @@ def _read(text: str | None) -> Initialisation | None:
 def order_retry(registry: Registry, keys: Keys) -> str:
     """Order a failed load to be tried again. Returns a sentence for people; raises RegistryError, ValueError."""
     raw = registry.get(keys.init)
-    record = _read(raw)
+    record = read_record(raw)
     if record is None or record.status != "failed":
         raise ValueError(f"there is no failed load to retry ({record.status if record else 'none has begun'})")
     if registry.swap(keys.init, raw, dump(Initialisation("retry"))) is not Swap.WON:

@@ -99,7 +99,12 @@ class LocalNode:
             return self._running(self._run, stamp)
         if self._planned is not None:
             return Look(
-                Server.STARTING, stamp, Data.EMPTY, pid=self._planned.child.pid, attempting=True, progress="initialising"
+                Server.STARTING,
+                stamp,
+                Data.EMPTY,
+                pid=self._planned.child.pid,
+                attempting=True,
+                progress="initialising",
             )
         return self._down(stamp)
 

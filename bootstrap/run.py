@@ -24,7 +24,7 @@ from galerist.galera.config import ServerConfig, warnings
 from galerist.galera.server import Places, reap_orphans
 from galerist.galera.stamp import StampInUse
 from galerist.model import Endpoint
-from galerist.registry.contract import RegistryUnusable
+from galerist.registry.contract import RegistryError, RegistryUnusable
 from galerist.registry.open import open_registry
 from galerist.settings import Secret, Settings
 
@@ -36,7 +36,7 @@ PACE = 1.0
 BREATH = 0.1
 """Seconds at least between two passes that nothing was done in, so that many events cost one pass."""
 
-FAILED, MISSING = 1, 69
+FAILED, MISSING, CONFIGURATION = 1, 69, 78
 
 
 def main(settings: Settings) -> int:
@@ -62,8 +62,16 @@ def main(settings: Settings) -> int:
     try:
         registry = open_registry(settings)
     except RegistryUnusable as error:
-        print(f"galerist: registry: {error}", file=sys.stderr)
-        return FAILED
+        print(f"galerist: registry = {settings.registry}: {error}", file=sys.stderr)
+        return CONFIGURATION
+    try:
+        registry.get(f"/galerist/{settings.cluster}/state")
+    except RegistryUnusable as error:  # a mistake in the settings, seen at once
+        print(f"galerist: registry = {settings.registry}: {error}", file=sys.stderr)
+        node.release()
+        return CONFIGURATION
+    except RegistryError as error:  # it may come later: the agent waits, and says so
+        log.warning("The registry does not answer yet: %s", error)
     agent = Agent(
         Who(
             cluster=settings.cluster,

@@ -30,6 +30,10 @@ galerist list --dir /tmp/play --format json
 galerist explain
 galerist explain n2 --registry etcd3://reg1,reg2,reg3
 """,
+    "load": """
+galerist load --registry etcd3://reg1,reg2,reg3
+galerist load --retry --dir /tmp/play
+""",
     "version": """
 galerist version
 """,

@@ -178,6 +178,13 @@ def _down(dir: Path | None, cluster: str | None, wipe: bool, yes: bool) -> int:
     return down(dir=dir, cluster=cluster, wipe=wipe, yes=yes)
 
 
+def _load_dumps(config: Path | None, dir: Path | None, retry: bool, **flags: Any) -> int:
+    settings = _settings_unless_dir("list", config, dir, flags)
+    from galerist.cli.orders import load_command
+
+    return load_command(settings, dir, retry)
+
+
 def _version() -> int:
     print(f"galerist {__version__}")
     return 0
@@ -250,6 +257,17 @@ _command(
     _explain,
     "Say why a node is where it is. With the evidence, and with what ends a wait.",
     [click.Argument(["node"], required=False), _DIR, _FORMAT, *_settings_options("explain")],
+    _EPILOG,
+)
+_command(
+    "load",
+    _load_dumps,
+    "Show how the initialisation of the database went, or order a failed one to be tried again.",
+    [
+        click.Option(["--retry"], is_flag=True, help="Try a load again that has failed."),
+        _DIR,
+        *_settings_options("list"),
+    ],
     _EPILOG,
 )
 _command("version", _version, "Print the version.", [])

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,7 +192,9 @@ def explain_command(settings: Settings | None, dir: Path | None, node: str | Non
     return 0
 
 
-def _cluster(settings: Settings | None, dir: Path | None) -> Cluster:
+@contextmanager
+def opened(settings: Settings | None, dir: Path | None) -> Iterator[tuple[Registry, str]]:
+    """The registry and the cluster's name, from the settings or from the folder of a local cluster."""
     from galerist.registry.open import open_registry
 
     if settings is None:
@@ -200,15 +204,19 @@ def _cluster(settings: Settings | None, dir: Path | None) -> Cluster:
         settings = load_settings({}, {}, locate(dir, None).settings, part="list")
     registry = open_registry(settings)
     try:
-        return read(registry, settings.cluster)
+        yield registry, settings.cluster
+    finally:
+        registry.close()
+
+
+def _cluster(settings: Settings | None, dir: Path | None) -> Cluster:
+    try:
+        with opened(settings, dir) as (registry, name):
+            return read(registry, name)
     except Malformed as error:
         from galerist.registry.contract import RegistryUnusable
 
-        raise RegistryUnusable(
-            f"the registry holds a record of {settings.cluster} that galerist did not write: {error}"
-        ) from error
-    finally:
-        registry.close()
+        raise RegistryUnusable(f"the registry holds a record that galerist did not write: {error}") from error
 
 
 _STYLES = {"synced": "green", "donor": "yellow", "joining": "yellow", "joined": "yellow", "starting": "yellow"}
