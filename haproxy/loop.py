@@ -117,7 +117,7 @@ class Watcher:
             if servers != self._servers:
                 log.info("servers, the writer first: %s", ", ".join(server.name for server in servers) or "none")
                 self._servers = servers
-                remember(self._memory, servers)
+                self._remember()
         if self.now.is_set():
             self.now.clear()
             self._refused = ("", 0.0)
@@ -125,6 +125,14 @@ class Watcher:
         self._end_leftovers()
         if known is not None:  # else it would only wait once more for a registry that is down
             self._publish()
+
+    def _remember(self) -> None:
+        try:
+            remember(self._memory, self._servers)
+        except OSError as error:  # a full disk is no reason to stop
+            log.warning(
+                "%s cannot be written, a restart without the registry would not know it: %s", self._memory, error
+            )
 
     def _listing(self) -> Known | None:
         """What the registry holds, None when it cannot be read."""

@@ -1,0 +1,328 @@
+"""The whole watcher, as a process, with a real etcd and a real HAProxy."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from galerist import model as records
+from galerist.registry.contract import Registry
+from galerist.registry.keys import Keys
+from galerist.registry.open import connect
+from haproxy.process import start_time
+from tests.haproxy.fakes import Client, Node, served_by, until
+from tests.support.etcd import Etcd, free_ports
+
+IDENTITY = records.Identity("u", (records.Generation("g", 0, "a", "test-g"),))
+
+
+class Proxy:
+    """A watcher as a process, and the registry that it watches."""
+
+    def __init__(self, folder: Path, etcd: Etcd, cluster: str) -> None:
+        self.folder = folder
+        self.etcd = etcd
+        self.keys = Keys(cluster)
+        self.registry: Registry = connect(etcd.access("etcd3"))
+        self.write, self.read, self.all, self.stats = free_ports(4)
+        self.template = folder / "mine.cfg.j2"
+        self.config = folder / "haproxy" / "haproxy.cfg"
+        self.stack = ExitStack()
+        flags = {
+            "cluster": cluster,
+            "registry": etcd.url("etcd3"),
+            "registry-timeout": 0.5,
+            "ttl": 3,
+            "proxy": "p1",
+            "proxy-host": "127.0.0.1",
+            "proxy-bind": "127.0.0.1",
+            "write-port": self.write,
+            "read-port": self.read,
+            "all-port": self.all,
+            "stats-port": self.stats,
+            "haproxy-dir": folder / "haproxy",
+        }
+        self.command = [sys.executable, "-m", "galerist", "haproxy"]
+        self.command += [text for name, value in flags.items() for text in (f"--{name}", str(value))]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *more: str) -> None:
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen([*self.command, *more], stderr=log)
+        until(lambda: self.ended() or self._listening(), "the watcher has started HAProxy")
+        assert not self.ended(), self.log()
+
+    def ended(self) -> bool:
+        return self.process is None or self.process.poll() is not None
+
+    def _listening(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.write)) == 0
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def send(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def end(self) -> int:
+        """SIGTERM, and the exit code."""
+        assert self.process is not None
+        self.send(signal.SIGTERM)
+        return self.process.wait(20)
+
+    def kill(self) -> None:
+        """kill -9 of the watcher alone."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def node(self, name: str, code: int = 200) -> Node:
+        return self.stack.enter_context(closing(Node(name, code)))
+
+    def report(self, *nodes: Node) -> None:
+        for node in nodes:
+            self.registry.put(self.keys.members + node.name, node.report())
+
+    def record(self, *nodes: str, writer: str) -> None:
+        for name in nodes:
+            self.registry.put(self.keys.nodes + name, records.dump(records.NodeRecord(name, "d", True)))
+        state = records.State(IDENTITY, records.View("g", 1, tuple(sorted(nodes))), None, tuple(writer))
+        self.registry.put(self.keys.state, records.dump(state))
+
+    def said(self) -> records.ProxyReport | None:
+        text = self.registry.get(self.keys.proxies + "p1")
+        return records.load(records.ProxyReport, text) if text is not None else None
+
+    def settled(self) -> bool:
+        """The report is about the file as it stands, and no worker is left from before it."""
+        said = self.said()
+        digest = hashlib.sha256(self.config.read_bytes()).hexdigest()
+        return (
+            said is not None and said.applied != "" and digest.startswith(said.applied) and len(said.worker_pids) == 1
+        )
+
+    def workers(self) -> tuple[int, ...]:
+        said = self.said()
+        assert said is not None, "the proxy has no report"
+        return said.worker_pids
+
+    def close(self) -> None:
+        if not self.ended():
+            self.end()
+        self.stack.close()
+        self.registry.close()
+
+
+@pytest.fixture(scope="module")
+def etcd() -> Iterator[Etcd]:
+    with Etcd() as one:
+        yield one
+
+
+@pytest.fixture
+def proxy(etcd: Etcd, request: pytest.FixtureRequest) -> Iterator[Proxy]:
+    cluster = f"c{zlib.crc32(request.node.name.encode())}"  # one etcd for all tests, a cluster for each
+    with (
+        tempfile.TemporaryDirectory(prefix="galerist-watch-", dir="/tmp") as folder,
+        closing(Proxy(Path(folder), etcd, cluster)) as one,
+    ):
+        yield one
+
+
+def test_the_running_haproxy_follows_the_registry(proxy: Proxy) -> None:
+    a, b, c = proxy.node("a"), proxy.node("b"), proxy.node("c")
+    proxy.start()
+    assert served_by(proxy.write) == ""
+    proxy.report(a, b)
+    proxy.record("a", "b", writer="ba")
+    until(lambda: served_by(proxy.write) == "b", "the writer of the registry takes the writes")
+    session = proxy.stack.enter_context(closing(Client(proxy.write)))
+    proxy.report(c)
+    until(lambda: {served_by(proxy.read) for _ in range(6)} == {"a", "c"}, "the new node takes reads")
+    assert session.alive()
+    proxy.record("a", "b", "c", writer="cba")
+    until(lambda: served_by(proxy.write) == "c", "another writer takes the writes")
+    until(lambda: not session.alive(), "the session on the former writer ends")
+    proxy.registry.delete(proxy.keys.members + "a")
+    proxy.registry.delete(proxy.keys.nodes + "a")
+    proxy.registry.put(proxy.keys.state, records.dump(records.State(IDENTITY, None, None, ("c", "b"))))
+    until(lambda: "server a " not in proxy.config.read_text(), "a deregistered node goes")
+
+
+def test_it_reports_itself_and_takes_its_report_along(proxy: Proxy) -> None:
+    proxy.report(proxy.node("a"))
+    proxy.start()
+    until(proxy.said, "the proxy reports")
+    said = proxy.said()
+    assert said is not None
+    assert (said.host, said.write_port, said.read_port) == ("127.0.0.1", proxy.write, proxy.read)
+    assert (said.all_port, said.stats_port, said.error) == (proxy.all, proxy.stats, None)
+    assert proxy.process is not None
+    assert said.watcher_pid == proxy.process.pid
+    assert said.applied
+    assert len(said.worker_pids) == 1
+    service = proxy.keys.services("p1")
+    assert proxy.registry.list(service) == {service + "ip": "127.0.0.1", service + "port": str(proxy.write)}
+    worker = said.worker_pids[0]
+    assert start_time(worker) is not None
+    assert proxy.end() == 0
+    assert proxy.said() is None
+    assert proxy.registry.list(service) == {}
+    assert start_time(worker) is None
+
+
+def test_heartbeats_reload_nothing(proxy: Proxy) -> None:
+    a = proxy.node("a")
+    proxy.start()
+    proxy.report(a)
+    until(lambda: served_by(proxy.write) == "a" and proxy.settled(), "a is up")
+    before = proxy.workers()
+    for number in range(20):
+        proxy.registry.put(proxy.keys.members + "a", a.report().replace('"boot":"boot"', f'"boot":"{number}"'))
+        time.sleep(0.1)
+    assert proxy.workers() == before
+
+
+def test_the_registry_may_go_and_come_back_empty(proxy: Proxy, etcd: Etcd) -> None:
+    a, b = proxy.node("a"), proxy.node("b")
+    proxy.report(a, b)
+    proxy.record("a", "b", writer="ab")
+    proxy.start()
+    until(lambda: served_by(proxy.write) == "a" and proxy.settled(), "a is up")
+    text, before = proxy.config.read_text(), proxy.workers()
+    session = proxy.stack.enter_context(closing(Client(proxy.write)))
+    with etcd.frozen():
+        until(lambda: "cannot be read" in proxy.log(), "the watcher has noticed")
+        time.sleep(3.5)  # longer than the lease
+        assert (served_by(proxy.write), served_by(proxy.read)) == ("a", "b")
+        a.code = 503  # health checks decide meanwhile
+        until(lambda: served_by(proxy.write) == "b", "b takes over without the registry")
+        a.code = 200
+    until(lambda: proxy.said(), "the proxy reports again")
+    for key in proxy.registry.list(proxy.keys.root):
+        proxy.registry.delete(key)  # wiped
+    until(lambda: proxy.said(), "the proxy reports to the wiped registry")
+    assert proxy.config.read_text() == text
+    assert proxy.workers() == before
+    assert not session.alive()  # it was on a when a went down, as it should be
+    # a watcher that starts now knows the servers from its own memory
+    assert proxy.end() == 0
+    proxy.start()
+    until(lambda: served_by(proxy.write) == "a", "a serves, from memory")
+    assert proxy.config.read_text() == text
+
+
+def test_a_broken_template_leaves_the_last_good_one_in_force(proxy: Proxy) -> None:
+    import haproxy.render
+
+    good = haproxy.render.BUILTIN.read_text()
+    proxy.template.write_text(good)
+    a, b = proxy.node("a"), proxy.node("b")
+    proxy.report(a)
+    proxy.start("--haproxy-template", str(proxy.template))
+    until(lambda: served_by(proxy.write) == "a", "a is up")
+    text = proxy.config.read_text()
+
+    proxy.template.write_text(good + "{{ model.wriet }}\n")
+    proxy.report(b)
+    line = len(good.splitlines()) + 1
+    until(lambda: (said := proxy.said()) and said.error and f"mine.cfg.j2, line {line}:" in said.error, "it is told")
+    assert proxy.config.read_text() == text
+
+    proxy.template.write_text(good + "    nonsense here\n")
+    until(lambda: (said := proxy.said()) and said.error and "nonsense" in said.error, "HAProxy's error is told")
+    assert proxy.config.read_text() == text
+    assert "nonsense" in proxy.config.with_name("haproxy.cfg.rejected").read_text()
+    assert served_by(proxy.write) == "a"
+
+    proxy.template.write_text(good)
+    until(lambda: served_by(proxy.read) == "b", "corrected: the waiting change comes in")
+    until(lambda: (said := proxy.said()) and said.error is None, "and nothing is complained of")
+
+
+def test_a_killed_haproxy_comes_back(proxy: Proxy) -> None:
+    proxy.report(proxy.node("a"))
+    proxy.start()
+    until(lambda: served_by(proxy.write) == "a" and proxy.settled(), "a is up")
+    (worker,) = proxy.workers()
+    os.kill(worker, signal.SIGKILL)
+    until(lambda: start_time(worker) is None and served_by(proxy.write) == "a", "another HAProxy serves")
+    until(lambda: proxy.workers() and proxy.workers() != (worker,), "and is reported")
+
+
+def test_the_next_watcher_adopts_what_a_killed_one_left(proxy: Proxy) -> None:
+    a, b = proxy.node("a"), proxy.node("b")
+    proxy.report(a)
+    proxy.start()
+    until(lambda: served_by(proxy.write) == "a" and proxy.settled(), "a is up")
+    before = proxy.workers()
+    session = proxy.stack.enter_context(closing(Client(proxy.write)))
+    proxy.kill()
+    assert served_by(proxy.write) == "a", "HAProxy serves without a watcher"
+    proxy.start()
+    until(lambda: "adopted" in proxy.log(), "the new watcher adopts")
+    proxy.report(b)
+    until(lambda: served_by(proxy.read) == "b", "and keeps it in line")
+    assert session.alive()
+    assert set(before) <= set(proxy.workers()), "the session's old worker is still there, and reported"
+    assert proxy.end() == 0
+    assert all(start_time(pid) is None for pid in before)
+
+
+def run(proxy: Proxy, *more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*proxy.command, *more], capture_output=True, text=True, timeout=60)
+
+
+def test_a_port_in_use_is_named(proxy: Proxy) -> None:
+    with socket.create_server(("127.0.0.1", proxy.read)):
+        done = run(proxy)
+    assert done.returncode == 1
+    assert f"port {proxy.read} of 127.0.0.1 is in use" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_program_is_named(proxy: Proxy) -> None:
+    done = run(proxy, "--haproxy-binary", "/nowhere/haproxy")
+    assert done.returncode == 69
+    assert done.stderr.strip().splitlines() == [
+        "galerist haproxy: there is no program /nowhere/haproxy: install haproxy, or set haproxy_binary to where it is"
+    ]
+
+
+def test_two_watchers_do_not_share_a_folder(proxy: Proxy) -> None:
+    proxy.start()
+    done = run(proxy)
+    assert done.returncode == 1
+    assert proxy.process is not None
+    assert f"another watcher (pid {proxy.process.pid})" in done.stderr
+
+
+def test_a_first_template_that_is_broken_ends_in_one_message(proxy: Proxy) -> None:
+    proxy.template.write_text("global\n{{ nothing }}\n")
+    done = run(proxy, "--haproxy-template", str(proxy.template))
+    assert done.returncode == 78
+    assert f"{proxy.template}, line 2: 'nothing' is undefined" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_registry_that_is_down_at_the_start_is_waited_for(proxy: Proxy, etcd: Etcd) -> None:
+    a = proxy.node("a")
+    proxy.report(a)
+    with etcd.frozen():
+        proxy.start()
+        assert served_by(proxy.write) == ""
+    until(lambda: served_by(proxy.write) == "a", "once the registry answers, a is there")
