@@ -79,6 +79,9 @@ class Node(Protocol):
     def flush(self) -> None: ...
     def confirm(self, identity: Identity) -> None: ...
     def cleanse(self) -> None: ...
+    def set_aside(self) -> None:
+        """Rename the datadir and begin a new stamp. Nothing is deleted."""
+
     def open(self) -> None: ...
     def close(self) -> None: ...
     def stop(self) -> None: ...
@@ -313,6 +316,9 @@ class Agent:
                     self._take_back()
                 else:
                     self._ack = None
+                    record = NodeRecord(facts.me.node, facts.me.disk, held=False)
+                    if facts.answered and history.blank(facts.me) and not _recorded(facts) and not self._put(record):
+                        return False  # that it never held anything must be known before it is seen in a view
                     node.join(identity, peers, full)
                     self._note(decision)
             case rules.Confirm(identity=identity):
@@ -321,6 +327,9 @@ class Agent:
                 node.cleanse()
             case rules.Vouch(record=record):
                 return self._put(record)
+            case rules.SetAside():
+                node.set_aside()
+                self._note(decision)
             case rules.Open():
                 record = NodeRecord(facts.me.node, facts.me.disk, held=True)
                 if record not in facts.nodes and not self._put(record):
@@ -406,6 +415,10 @@ class Agent:
             return True
         self.node.stop()
         return False
+
+
+def _recorded(facts: Facts) -> bool:
+    return any(record.node == facts.me.node for record in facts.nodes)
 
 
 T = TypeVar("T")

@@ -170,6 +170,11 @@ class Vouch:
 
 
 @dataclass(frozen=True, slots=True)
+class SetAside:
+    """Move the datadir out of the way and begin with an empty one, as a person has ordered."""
+
+
+@dataclass(frozen=True, slots=True)
 class Open:
     """Let clients in."""
 
@@ -190,7 +195,21 @@ class Serve:
 
 
 Action = (
-    Wait | Refuse | Recover | Ack | Change | Bootstrap | Join | Confirm | Cleanse | Vouch | Open | Close | Stop | Serve
+    Wait
+    | Refuse
+    | Recover
+    | Ack
+    | Change
+    | Bootstrap
+    | Join
+    | Confirm
+    | Cleanse
+    | Vouch
+    | SetAside
+    | Open
+    | Close
+    | Stop
+    | Serve
 )
 
 
@@ -207,6 +226,13 @@ class Decision:
 
 def decide(facts: Facts) -> Decision:
     """The next step of this node."""
+    if facts.state.paused:
+        return Decision(
+            Wait(),
+            f"Paused by order ({facts.state.paused}): the agent watches and decides nothing.",
+            remedy="galerist resume",
+            role="paused",
+        )
     if facts.me.server is not Server.DOWN and not facts.taken_back:
         return _running(facts)
     return _stopped(facts)
@@ -217,6 +243,9 @@ def decide(facts: Facts) -> Decision:
 
 def _stopped(facts: Facts) -> Decision:
     me = facts.me
+    ordered = _reinit(facts)
+    if ordered is not None:
+        return ordered
     if me.data is Data.UNREADABLE:
         return Decision(
             Refuse(),
@@ -231,6 +260,9 @@ def _stopped(facts: Facts) -> Decision:
     confirmed = _confirmed(facts)
     if confirmed is not None:
         return confirmed
+    forced = _forced(facts)
+    if forced is not None:
+        return _ordered(facts, forced)
     known = history.known(facts.state.identity, facts.all)
     if isinstance(known, Conflict):
         return Decision(
@@ -281,6 +313,74 @@ def _stopped(facts: Facts) -> Decision:
             return _first_start(facts)
     assert known is not None  # an identity in the registry is part of what is known
     return _restart(facts, known)
+
+
+def _live(facts: Facts) -> tuple[Report, ...]:
+    """The live members of the newest recorded generation's Primary Component."""
+    recorded = facts.state.identity
+    return tuple(report for report in facts.others if recorded is not None and history.serves(report, recorded))
+
+
+def _reinit(facts: Facts) -> Decision | None:
+    """A person has allowed the datadir of this node to be set aside; that needs somebody to copy from."""
+    me = facts.me
+    if not facts.answered or all(record.node != me.node or record.reinit != me.disk for record in facts.nodes):
+        return None
+    if not _live(facts):
+        return Decision(
+            Wait(),
+            f"{me.node} is to begin anew by order, and waits for a live Primary Component to copy from.",
+            evidence=_seen(facts.others),
+            remedy="galerist explain",
+            role="reinit",
+        )
+    return Decision(SetAside(), f"{me.node} begins anew by order: its datadir is set aside.", role="reinit")
+
+
+def _forced(facts: Facts) -> Claim | None:
+    """The claim that a person has ordered, while it is good: its holder's boot reports, and nobody is Primary."""
+    claim = facts.state.claim
+    if claim is None or not claim.forced or not facts.answered or _live(facts):
+        return None
+    mine = claim.node == facts.me.node and claim.boot == facts.me.boot
+    return claim if mine or _holder_alive(claim, facts.others) else None
+
+
+def _ordered(facts: Facts, claim: Claim) -> Decision:
+    """Rule 11: a person has chosen the node; every node that reports must know of it first."""
+    me = facts.me
+    if claim.node != me.node:
+        if me.ack != claim.nonce:
+            return Decision(
+                Ack(claim.nonce), f"{claim.node} is to start by order; acknowledged that {me.node} does not run."
+            )
+        return Decision(
+            Wait(), f"{claim.node} is to start by order; waiting for it.", remedy=f"galerist explain {claim.node}"
+        )
+    if facts.failure is not None and facts.failure.wait > 0:
+        return Decision(Wait(), facts.failure.sentence, remedy=facts.failure.remedy, role="failed")
+    if history.standing(me, facts.state.identity) != claim.position:
+        return Decision(
+            Refuse(),
+            f"The order to start {me.node} was given for another position than the one it is at ({_where(me)}).",
+            remedy=f"galerist recover --node {me.node}, again",
+            role="refused",
+        )
+    silent = [r.node for r in facts.others if r.server is not Server.DOWN or r.ack != claim.nonce]
+    if silent:
+        return Decision(
+            Wait(),
+            f"To start by order; waiting for {_names(silent)} to acknowledge that no server runs there.",
+            evidence=_seen(facts.all),
+            remedy=f"galerist explain {silent[0]}",
+            role="claimant",
+        )
+    return Decision(
+        Bootstrap(claim, f"{facts.cluster}-{claim.nonce}"),
+        f"By order of a person: starting the Primary Component from {_where(me)}.",
+        evidence=_seen(facts.all),
+        role="bootstrapper",
+    )
 
 
 def _confirmed(facts: Facts) -> Decision | None:
@@ -395,9 +495,9 @@ def _restart(facts: Facts, known: Identity) -> Decision:
         view = newest(view, report.view, known.generations)
     members = view.members if view is not None else tuple(report.node for report in facts.all)
     by_name = {report.node: report for report in facts.all}
-    emptied = {record.node for record in facts.nodes for report in facts.all if _emptied(record, report)}
     missing = tuple(name for name in members if name not in by_name)
-    wiped = tuple(name for name in members if name in emptied)
+    harmless = {record.node for record in facts.nodes if not record.held}
+    wiped = tuple(name for name in members if name in by_name and name not in harmless and history.blank(by_name[name]))
     last = f"last Primary Component {_names(members)}" + (f" at seqno {view.seqno}" if view is not None else "")
     evidence = (last, *_seen(facts.all))
     if missing or wiped:
@@ -690,6 +790,10 @@ def _attempt(facts: Facts) -> Decision:
 
 def _not_primary(facts: Facts, known: Identity | None) -> Decision:
     me = facts.me
+    if _forced(facts) is not None:
+        return Decision(
+            Stop(), "A start by order is under way: stopping the server that is not Primary.", role="non-primary"
+        )
     serving = tuple(r for r in facts.others if known is not None and history.serves(r, known))
     if not facts.was_primary:
         if not serving and facts.unserved >= UNSERVED:
@@ -720,7 +824,7 @@ def _not_primary(facts: Facts, known: Identity | None) -> Decision:
             Wait(), f"No quorum: waiting for {_names(missing) or 'the last view'}, which may have gone on as the Primary Component.",
             evidence=_seen(facts.all), remedy=f"start {_names(missing)}, or if it is lost for good: galerist recover --node NODE", role="non-primary",
         )  # fmt: skip
-    if facts.non_primary < NON_PRIMARY:
+    if facts.non_primary < NON_PRIMARY and all(by_name[name].server is Server.UP for name in members):
         return Decision(
             Wait(),
             "No quorum, and all members have reported; giving Galera time to re-form by itself.",
@@ -748,7 +852,7 @@ def _superseded(facts: Facts) -> Decision:
 def _recorded(state: State, identity: Identity, view: View) -> State:
     """The state with a view recorded. A claim whose holder is not in the view is void (rule 8)."""
     claim = state.claim if state.claim is not None and state.claim.node in view.members else None
-    return State(identity, view, claim, writers(state.writer, view.members))
+    return replace(state, identity=identity, view=view, claim=claim, writer=writers(state.writer, view.members))
 
 
 def writers(former: tuple[str, ...], members: tuple[str, ...]) -> tuple[str, ...]:

@@ -343,6 +343,18 @@ class LocalNode:
         self._stamps.cleanse()
         self._stamps.change(attempt=None, fresh=False)
 
+    def set_aside(self) -> None:
+        when = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+        datadir = self._places.datadir
+        kept = datadir.with_name(f"{datadir.name}.set-aside-{when}")
+        # The new stamp first: should the agent end in between, the old data meet a stamp that knows
+        # nothing of them, and are refused, instead of an old stamp vouching for an empty datadir.
+        self._stamps.renew()
+        if datadir.exists():
+            datadir.rename(kept)
+            log.warning("The former datadir is kept as %s; remove it when nothing in it is needed.", kept)
+        self._recovered = self._failure = None
+
     def open(self) -> None:
         self._sql.set_globals((*on_opening(self._config.options), ("wsrep_reject_queries", "NONE")))
 

@@ -95,7 +95,8 @@ class View:
 class Claim:
     """The right of one boot of one node to bootstrap, once, from one position.
 
-    ``needs`` are the nodes whose acknowledgement the holder waits for.
+    ``needs`` are the nodes whose acknowledgement the holder waits for. ``forced``: a person
+    ordered it (``galerist recover``); then every node that reports must acknowledge.
     """
 
     node: str
@@ -103,6 +104,7 @@ class Claim:
     nonce: str
     position: Position | None
     needs: tuple[str, ...]
+    forced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ class State:
     view: View | None = None
     claim: Claim | None = None
     writer: tuple[str, ...] = ()
+    paused: str = ""  # who ordered that the agents decide nothing, and when
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +184,13 @@ class NodeRecord:
 
     ``held`` becomes true before the node first opens. A node that came back with a new
     disk and has joined a live Primary Component says false: what its old disk held is there.
+    ``reinit`` is the disk whose datadir a person has allowed to be set aside (``galerist reinit``).
     """
 
     node: str
     disk: str
     held: bool
+    reinit: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,12 @@ class StampStore:
         """Write the stamp durably."""
         write_atomically(self.directory / "stamp.json", dump(stamp), mode=0o600)
 
+    def renew(self) -> None:
+        """Begin a new stamp, as on a new disk."""
+        self.save(Stamp(disk=secrets.token_hex(8)))
+        self.views_file.write_text("")
+        self.cleanse()
+
     def change(self, **fields: object) -> Stamp:
         """Write the stamp with some fields changed."""
         stamp = replace(self.load(), **fields)  # type: ignore[arg-type]

@@ -84,6 +84,7 @@ class Look:
         self._layout = layout
         self._connect = connect
         self._registry: Registry | None = None
+        self._served = False
         self._password = layout.secret(APP).read_text().strip()
 
     def now(self) -> Snapshot:
@@ -98,8 +99,20 @@ class Look:
         parts = children(self._layout)
         before = progress.snapshot(self._plan, known, parts, None)
         if all(row.good or (row.name == "proxy" and row.state == "running") for row in before.rows):
-            return progress.snapshot(self._plan, known, parts, statement(self._plan, self._password))
+            return progress.snapshot(self._plan, known, parts, self._statement())
         return before
+
+    def _statement(self) -> str:
+        """All ports until they have once been good; later the write port alone, to load nobody."""
+        if self._served:
+            try:
+                _ask(self._plan.port("write_port"), self._password)
+            except OSError as error:
+                return f"no statement gets through the write port: {error}"
+            return ""
+        result = statement(self._plan, self._password)
+        self._served = not result
+        return result
 
     def close(self) -> None:
         if self._registry is not None:
