@@ -1,0 +1,69 @@
+"""How long it takes to form a cluster and to bring it back, against bare scripts in the same run.
+
+``make bench`` prints the tables. ``BENCH_ROUNDS`` (3) is the number of rounds, ``BENCH_SST`` (rsync,mariabackup)
+the methods of state transfers to measure. What is compared are the medians.
+"""
+
+from __future__ import annotations
+
+import os
+from statistics import median
+
+import pytest
+
+from tests.benchmarks.clusters import Bare, Galerist, ending
+from tests.benchmarks.tables import table
+
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
+METHODS = os.environ.get("BENCH_SST", "rsync,mariabackup").split(",")
+
+FORMING = 1.2
+"""Times the faster bare start, at most, until three empty nodes are Synced."""
+
+RECOVERY = 1.5
+"""Seconds over the bare recover-and-start, at most, until a row is taken after a total crash."""
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_three_empty_nodes_to_all_synced(method: str) -> None:
+    times: dict[str, list[float]] = {"bare, joiners together": [], "bare, one after another": [], "galerist": []}
+    for _ in range(ROUNDS):
+        for name, found in times.items():
+            if name == "galerist":
+                with ending(Galerist(method)) as agents:
+                    found.append(agents.form())
+            else:
+                with ending(Bare(method)) as bare:
+                    found.append(bare.form(serial=name.endswith("another")))
+    faster = min(median(found) for name, found in times.items() if name != "galerist")
+    ratio = median(times["galerist"]) / faster
+    rows = [(name, *(f"{one:.1f}" for one in found), f"{median(found):.1f}", f"{median(found) / faster:.2f}") for name, found in times.items()]  # fmt: skip
+    table(f"Three empty nodes to all Synced ({method}), s", ("", *rounds(), "median", "ratio"), rows)
+    assert ratio <= FORMING
+
+
+def test_total_crash_to_a_row_taken() -> None:
+    times: dict[str, list[tuple[float, float]]] = {"bare": [], "galerist, servers killed": [], "galerist, servers and agents killed": []}  # fmt: skip
+    with ending(Bare("rsync")) as bare, ending(Galerist("rsync")) as agents:
+        bare.form(serial=False)
+        bare.furnish()
+        agents.form()
+        agents.furnish()
+        for _ in range(ROUNDS):
+            times["bare"].append(bare.crash())
+            times["galerist, servers killed"].append(agents.crash(agents=False))
+            times["galerist, servers and agents killed"].append(agents.crash(agents=True))
+    base = median(writes for writes, _ in times["bare"])
+    over = {name: median(writes for writes, _ in found) - base for name, found in times.items()}
+    rows = [
+        (name, *(f"{writes:.2f}" for writes, _ in found), f"{median(w for w, _ in found):.2f}", f"{over[name]:+.2f}", f"{median(s for _, s in found):.1f}")
+        for name, found in times.items()
+    ]  # fmt: skip
+    table("Total crash to a row taken, s", ("", *rounds(), "median", "over bare", "all Synced"), rows)
+    assert max(over.values()) <= RECOVERY
+
+
+def rounds() -> tuple[str, ...]:
+    return tuple(f"round {number}" for number in range(1, ROUNDS + 1))
