@@ -34,6 +34,25 @@ galerist explain n2 --registry etcd3://reg1,reg2,reg3
 galerist load --registry etcd3://reg1,reg2,reg3
 galerist load --retry --dir /tmp/play
 """,
+    "recover": """
+galerist recover --node n2
+galerist recover --node n2 --yes 4711 --dir /tmp/play
+""",
+    "forget": """
+galerist forget n3 --registry etcd3://reg1,reg2,reg3
+""",
+    "reinit": """
+galerist reinit n3 --dir /tmp/play
+""",
+    "pause": """
+galerist pause --dir /tmp/play
+""",
+    "resume": """
+galerist resume --dir /tmp/play
+""",
+    "history": """
+galerist history --dir /tmp/play
+""",
     "version": """
 galerist version
 """,

@@ -178,6 +178,27 @@ def _down(dir: Path | None, cluster: str | None, wipe: bool, yes: bool) -> int:
     return down(dir=dir, cluster=cluster, wipe=wipe, yes=yes)
 
 
+def _person(name: str) -> Callable[..., int]:
+    """A command by which a person overrules; see galerist.cli.orders."""
+
+    def run(config: Path | None, dir: Path | None, yes: str | None, node: str | None = None, **flags: Any) -> int:
+        settings = _settings_unless_dir("list", config, dir, flags)
+        from galerist.cli import orders
+
+        command = getattr(orders, f"{name}_command")
+        code: int = command(settings, dir, node, yes) if node is not None else command(settings, dir, yes)
+        return code
+
+    return run
+
+
+def _history(config: Path | None, dir: Path | None, format: str, **flags: Any) -> int:
+    settings = _settings_unless_dir("list", config, dir, flags)
+    from galerist.cli.orders import history_command
+
+    return history_command(settings, dir, format)
+
+
 def _load_dumps(config: Path | None, dir: Path | None, retry: bool, **flags: Any) -> int:
     settings = _settings_unless_dir("list", config, dir, flags)
     from galerist.cli.orders import load_command
@@ -268,6 +289,61 @@ _command(
         _DIR,
         *_settings_options("list"),
     ],
+    _EPILOG,
+)
+_NODE_ARGUMENT = click.Argument(["node"])
+_YES = click.Option(
+    ["--yes"],
+    is_flag=False,
+    flag_value="",
+    metavar="[NUMBER]",
+    help="Do not ask. Where data may be lost, NUMBER is the one that the command prints.",
+)
+_command(
+    "recover",
+    _person("recover"),
+    "Start the cluster from one node by order, whatever other disks hold. Says first what may be lost.",
+    [
+        click.Option(["--node"], required=True, metavar="NODE", help="The node to start from."),
+        _YES,
+        _DIR,
+        *_settings_options("list"),
+    ],
+    _EPILOG,
+)
+_command(
+    "forget",
+    _person("forget"),
+    "Stop waiting for a node that will never return.",
+    [_NODE_ARGUMENT, _YES, _DIR, *_settings_options("list")],
+    _EPILOG,
+)
+_command(
+    "reinit",
+    _person("reinit"),
+    "Set a node's datadir aside, so that it joins as an empty one.",
+    [_NODE_ARGUMENT, _YES, _DIR, *_settings_options("list")],
+    _EPILOG,
+)
+_command(
+    "pause",
+    _person("pause"),
+    "Let the agents watch and decide nothing.",
+    [_YES, _DIR, *_settings_options("list")],
+    _EPILOG,
+)
+_command(
+    "resume",
+    _person("resume"),
+    "Let the agents decide again.",
+    [_YES, _DIR, *_settings_options("list")],
+    _EPILOG,
+)
+_command(
+    "history",
+    _history,
+    "Show what was decided and ordered, oldest first.",
+    [_DIR, _FORMAT, *_settings_options("list")],
     _EPILOG,
 )
 _command("version", _version, "Print the version.", [])

@@ -2,18 +2,153 @@
 
 from __future__ import annotations
 
+import datetime
+import getpass
+import json
+import secrets
+import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from galerist.cli.show import opened
+from bootstrap import orders
+from bootstrap.load import order_retry, read_record
+from bootstrap.orders import Order, Refused
+from galerist.cli.show import Cluster, opened, read
+from galerist.model import State, dump
+from galerist.registry.contract import Registry, Swap
 from galerist.registry.keys import Keys
 from galerist.settings import Settings
+
+FAILED, USAGE = 1, 2
+
+
+def recover_command(settings: Settings | None, dir: Path | None, node: str, yes: str | None) -> int:
+    """``galerist recover --node X``: start the cluster from one node, by order."""
+    nonce = secrets.token_hex(4)
+    return _order(
+        settings, dir, f"recover --node {node}", yes, lambda c: orders.recover(c.state, c.reports, node, nonce)
+    )
+
+
+def forget_command(settings: Settings | None, dir: Path | None, node: str, yes: str | None) -> int:
+    """``galerist forget NODE``: do not wait for a node that never returns."""
+    return _order(settings, dir, f"forget {node}", yes, lambda c: orders.forget(c.state, c.reports, c.nodes, node))
+
+
+def reinit_command(settings: Settings | None, dir: Path | None, node: str, yes: str | None) -> int:
+    """``galerist reinit NODE``: set its datadir aside and let it join as an empty one."""
+    return _order(settings, dir, f"reinit {node}", yes, lambda c: orders.reinit(c.state, c.reports, c.nodes, node))
+
+
+def pause_command(settings: Settings | None, dir: Path | None, yes: str | None) -> int:
+    """``galerist pause``."""
+    who = f"{_person()} at {_now()}"
+    return _order(settings, dir, "pause", yes if yes is not None else "", lambda c: orders.pause(c.state, who))
+
+
+def resume_command(settings: Settings | None, dir: Path | None, yes: str | None) -> int:
+    """``galerist resume``."""
+    return _order(settings, dir, "resume", yes if yes is not None else "", lambda c: orders.resume(c.state))
+
+
+def _order(
+    settings: Settings | None, dir: Path | None, name: str, yes: str | None, make: Callable[[Cluster], Order]
+) -> int:
+    with opened(settings, dir) as (registry, cluster):
+        keys = Keys(cluster)
+        raw = registry.get(keys.state)
+        seen = read(registry, cluster)
+        if dump(seen.state) != (raw if raw is not None else dump(State())) and raw is not None:
+            raw = registry.get(keys.state)  # it changed between two reads: the swap below compares with the newer one
+            seen = read(registry, cluster)
+        try:
+            order = make(seen)
+        except Refused as refusal:
+            print(f"galerist: {name} is refused: {refusal}", file=sys.stderr)
+            return FAILED
+        for line in order.says:
+            print(line)
+        code = _agreed(order, yes)
+        if code:
+            return code
+        return _give(registry, keys, raw, order, name)
+
+
+def _agreed(order: Order, yes: str | None) -> int:
+    wanted = "" if order.number is None else str(order.number)
+    if yes is not None:
+        if yes == wanted or not wanted:
+            return 0
+        print(f"galerist: --yes {wanted} is needed, to say that you know what may be lost", file=sys.stderr)
+        return USAGE
+    if not sys.stdin.isatty():
+        print(f"galerist: not a terminal; say --yes {wanted}".rstrip() + " if you are sure", file=sys.stderr)
+        return USAGE
+    question = f"Type {wanted} to go on: " if wanted else "Go on? [y/N] "
+    answer = input(question).strip()
+    if answer == wanted if wanted else answer.lower() in ("y", "yes"):
+        return 0
+    print("Nothing was changed.")
+    return FAILED
+
+
+def _give(registry: Registry, keys: Keys, raw: str | None, order: Order, name: str) -> int:
+    if order.state is not None and registry.swap(keys.state, raw, dump(order.state)) is not Swap.WON:
+        print(
+            "galerist: the state of the cluster changed while you decided, or the answer was lost; look again "
+            "(galerist list) and repeat the order if it is still right",
+            file=sys.stderr,
+        )
+        return FAILED
+    for record in order.put:
+        registry.put(keys.nodes + record.node, dump(record))
+    for node in order.delete:
+        registry.delete(keys.nodes + node)
+    when = _now()
+    event = {
+        "time": when,
+        "node": _person(),
+        "action": "order",
+        "sentence": f"A person ordered: {name}.",
+        "evidence": list(order.says),
+    }
+    registry.put(f"{keys.history}{when}-order", json.dumps(event, sort_keys=True))
+    print("Ordered. Follow it with: galerist list")
+    return 0
+
+
+def _person() -> str:
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (KeyError, OSError):
+        return f"someone@{socket.gethostname()}"
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def history_command(settings: Settings | None, dir: Path | None, format: str) -> int:
+    """``galerist history``: what was decided and ordered, oldest first."""
+    with opened(settings, dir) as (registry, cluster):
+        texts = [text for _, text in sorted(registry.list(Keys(cluster).history).items())]
+    events = []
+    for text in texts:
+        try:
+            events.append(json.loads(text))
+        except ValueError:
+            events.append({"time": "", "node": "", "action": "unreadable", "sentence": text, "evidence": []})
+    if format == "json":
+        print(json.dumps(events, indent=2))
+        return 0
+    for event in events:
+        print(f"{event['time'][:19]}Z  {event['node']}: {event['sentence']}")
+    return 0
 
 
 def load_command(settings: Settings | None, dir: Path | None, retry: bool) -> int:
     """``galerist load``. Returns the exit code: 1 when the load has failed, or there is nothing to retry."""
-    from bootstrap.load import order_retry, read_record
-
     with opened(settings, dir) as (registry, cluster):
         keys = Keys(cluster)
         if retry:
@@ -21,7 +156,7 @@ def load_command(settings: Settings | None, dir: Path | None, retry: bool) -> in
                 print(order_retry(registry, keys))
             except ValueError as error:
                 print(f"galerist: {error}", file=sys.stderr)
-                return 1
+                return FAILED
             return 0
         record = read_record(registry.get(keys.init))
         if record is None:
@@ -29,6 +164,6 @@ def load_command(settings: Settings | None, dir: Path | None, retry: bool) -> in
             return 0
         if record.status == "failed":
             print(f"failed: {record.error}\nRun galerist load --retry when the cause is mended.")
-            return 1
+            return FAILED
         print(f"{record.status}: {record.percent} % of {record.file or 'the dumps'}, by {record.by}")
         return 0
