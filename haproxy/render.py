@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from haproxy.model import ProxyModel
+
+if TYPE_CHECKING:
+    import jinja2
 
 BUILTIN = Path(__file__).with_name("templates") / "haproxy.cfg.j2"
 
@@ -18,23 +23,13 @@ def render(model: ProxyModel, facts: Mapping[str, object], template: Path | None
     """The configuration. ``facts`` are what the machine adds to the model: ``admin_socket``,
     ``state_file``, ``drop_to`` (a user, or empty), ``cluster``. Raises :class:`TemplateFault`.
 
-    The template is read at each call, so a correction takes effect at the next pass.
+    A template that has changed is read again, so a correction takes effect at the next pass.
     """
     import jinja2
 
     path = template or BUILTIN
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(path.parent),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - this is no HTML
-    )
-    environment.filters["at"] = at
-    environment.filters["address"] = address
     try:
-        return environment.get_template(path.name).render(model=model, **facts)
+        return _environment(path.parent).get_template(path.name).render(model=model, **facts)
     except jinja2.TemplateSyntaxError as error:
         raise TemplateFault(f"{error.filename or path}, line {error.lineno}: {error.message}") from error
     except jinja2.TemplateNotFound as error:
@@ -44,6 +39,24 @@ def render(model: ProxyModel, facts: Mapping[str, object], template: Path | None
         raise TemplateFault(f"{path}: {error.strerror}") from error
     except Exception as error:  # a template may raise anything
         raise TemplateFault(f"{path}, line {_line(error, path)}: {error or type(error).__name__}") from error
+
+
+@functools.cache
+def _environment(folder: Path) -> jinja2.Environment:
+    """Made once: it keeps compiled templates, and compiles them again when their file changes."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - this is no HTML
+    )
+    environment.filters["at"] = at
+    environment.filters["address"] = address
+    return environment
 
 
 def address(host: str) -> str:

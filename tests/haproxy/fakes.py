@@ -54,6 +54,11 @@ class Node:
             records.Report(self.name, "boot", endpoint, records.Server.UP, records.Data.PRESENT, disk="d")
         )
 
+    def die(self) -> None:
+        """New connections are refused; the health endpoint has not noticed."""
+        self._servers[0].shutdown()
+        self._servers[0].server_close()
+
     def close(self) -> None:
         for server in self._servers:
             server.shutdown()

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -113,6 +114,18 @@ def test_503_cuts_404_drains(bench: Bench) -> None:
     assert session.alive()
     a.code = 503
     until(lambda: not session.alive(), "the old session is cut")
+
+
+def test_a_node_that_has_just_died_delays_new_sessions_and_fails_none(bench: Bench) -> None:
+    a, b, c = bench.nodes("a", "b", "c")
+    bench.apply(a, b, c)
+    until(lambda: {served_by(bench.all) for _ in range(9)} == {"a", "b", "c"}, "all are up")
+    a.die()
+    assert {served_by(bench.all) for _ in range(9)} == {"b", "c"}
+    notice = threading.Timer(0.5, setattr, (a, "code", 503))  # clustercheck looks every 0.5 s
+    notice.start()
+    assert served_by(bench.write) == "b"
+    notice.join()
 
 
 def test_when_the_writer_returns_nobody_stays_on_the_backup(bench: Bench) -> None:
