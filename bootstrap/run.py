@@ -172,9 +172,11 @@ def _address(host: str) -> str:
     except ValueError:
         pass
     try:
-        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
+        found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
     except OSError:
         return host
+    # Debian's /etc/hosts leads a machine's own name to 127.0.1.1, which is of no use to others
+    return next((address for address in found if not ipaddress.ip_address(address).is_loopback), host)
 
 
 def _places(settings: Settings) -> Places:
