@@ -354,7 +354,8 @@ class Agent:
         if known is None:
             return False
         try:
-            if facts.me.attempt is not None and facts.me.attempt.position is None and not self._furnished:
+            begun = facts.attempting and facts.me.attempt is not None and facts.me.attempt.position is None
+            if begun and not self._furnished:
                 if facts.state.identity is None:
                     self.node.furnish()
                 self._furnished = True

@@ -795,7 +795,8 @@ def _not_primary(facts: Facts, known: Identity | None) -> Decision:
             Stop(), "A start by order is under way: stopping the server that is not Primary.", role="non-primary"
         )
     serving = tuple(r for r in facts.others if known is not None and history.serves(r, known))
-    if not facts.was_primary:
+    if not facts.was_primary or me.server is Server.STARTING:
+        # A joiner is told its first view before it has any data: until it answers, it is still joining.
         if not serving and facts.unserved >= UNSERVED:
             return Decision(
                 Stop(), "Nobody is Primary any more; stopping the join, so that this node can be judged with the others.",

@@ -1,0 +1,461 @@
+"""A model of Galera: disks, servers, groups and their quorum, what is delivered, committed and flushed.
+
+A *lineage* is the total order of one formed Primary Component and all that continues it: write-sets
+and configuration changes, each with an identity, so that two histories are told apart at equal
+seqnos. Seqno n is ``log[n-1]``.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from random import Random
+
+from galerist.galera.stamp import Stamp
+from galerist.model import View
+
+CONNECT_PATIENCE = 40.0
+"""Seconds after which a server that found no Primary Component gives up."""
+
+
+class Violation(Exception):
+    """A promise is broken."""
+
+    def __init__(self, promise: str, text: str) -> None:
+        super().__init__(f"{promise}: {text}")
+        self.promise = promise
+
+
+class Disk:
+    """The datadir and the stamp beside it."""
+
+    def __init__(self, number: int, serial: str) -> None:
+        self.number = number
+        self.kind = "empty"  # empty, galera, half (overwritten in part), standalone
+        self.uuid = ""
+        self.log: list[str] = []  # what InnoDB would recover
+        self.clean = False  # grastate.dat holds the seqno
+        self.prepared_xa = False
+        self.stamp = Stamp(disk=serial)
+        self.taint = False
+        self.views: list[tuple[str, View]] = []  # (run, view) of Primary views only
+        self.runs: list[tuple[str, str]] = []  # (run, generation)
+        self.notes: tuple[object, ...] | None = None
+
+
+class Lineage:
+    """One total order. ``idents`` holds the identities of its write-sets."""
+
+    def __init__(self, uuid: str, log: list[str], name: str) -> None:
+        self.uuid, self.log, self.name = uuid, log, name
+        self.idents = set(log)
+        self.groups: dict[int, Group] = {}  # by the seqno of the configuration change
+
+    def append(self, ident: str) -> int:
+        self.log.append(ident)
+        self.idents.add(ident)
+        return len(self.log)
+
+
+class Group:
+    """Servers that see one another. Never changed but for clean leaves: a new view is a new group."""
+
+    __slots__ = ("lineage", "members", "names", "number", "primary")
+
+    def __init__(self, number: int, primary: bool, lineage: Lineage | None, members: set[Server]) -> None:
+        self.number, self.primary, self.lineage, self.members = number, primary, lineage, members
+        self.names = tuple(sorted("abcde"[member.number] for member in members))
+
+
+class Server:
+    """One run of mariadbd."""
+
+    def __init__(self, disk: Disk, run: str, generation: str, name: str, boot: bool, full: bool, since: float) -> None:
+        self.disk, self.number = disk, disk.number
+        self.run, self.generation, self.name, self.boot = run, generation, name, boot
+        self.since = since
+        data = disk.kind == "galera" and not full
+        self.uuid = disk.uuid if data else ""
+        self.log = list(disk.log) if data else []
+        self.alive, self.frozen, self.stopping = True, False, False
+        self.connected = False
+        self.answers = False  # SQL
+        self.rejects = True
+        self.status = "Disconnected"
+        self.state = 0
+        self.group: Group | None = None
+        self.last_prim: Group | None = None
+        self.inbox: deque[int | str] = deque()  # seqnos of the lineage, or "np"
+        self.lineage: Lineage | None = None
+        self.transfer: str | None = None
+        self.stage = 0
+        self.target = 0  # the state transfer brings the log to this seqno
+        self.donor: Server | None = None
+
+    def __repr__(self) -> str:
+        return f"{'ABCDE'[self.number]}/{self.run}"
+
+    @property
+    def awake(self) -> bool:
+        return self.alive and not self.frozen
+
+    def flush(self) -> None:
+        """Write everything committed to disk."""
+        if self.disk.kind == "galera" and self.disk.uuid == self.uuid:
+            have = len(self.disk.log)
+            if have < len(self.log):
+                self.disk.log.extend(self.log[have:])
+
+
+class Galera:
+    """All servers, the network between them, and time's effects on both."""
+
+    def __init__(self, check: bool = True) -> None:
+        self.servers: list[Server] = []
+        self.side: dict[int, int] = {}  # node to the side of the partition it is on
+        self.numbers = itertools.count(1)
+        self.idents = itertools.count(1)
+        self.reform = True  # non-Primary components whose members are all back form anew
+        self.log = lambda text: None
+        self.precious: set[str] = set()  # acknowledged write-sets
+        self.ever_open = False
+
+    # -- who sees whom -----------------------------------------------------------------------
+
+    def reach(self, one: Server, other: Server) -> bool:
+        return self.side.get(one.number, 0) == self.side.get(other.number, 0)
+
+    def intact(self, group: Group) -> bool:
+        """Whether all members are there, reach one another, and are still in this very group."""
+        sides = {self.side.get(member.number, 0) for member in group.members}
+        return len(sides) == 1 and all(m.awake and m.group is group for m in group.members)
+
+    # -- the life of a server ----------------------------------------------------------------
+
+    def start(self, server: Server) -> None:
+        disk = server.disk
+        disk.clean = False
+        disk.runs.append((server.run, server.generation))
+        self.servers.append(server)
+
+    def crash(self, server: Server) -> None:
+        server.alive = False
+        if server in self.servers:
+            self.servers.remove(server)
+        if server.donor is not None and server.donor.state == 2:
+            server.donor.state = 4
+        self._forsake(server)
+
+    def _forsake(self, donor: Server) -> None:
+        """A state transfer is cut off with its donor; a full one ends the joiner."""
+        for other in list(self.servers):
+            if other.donor is donor and other.alive:
+                other.donor = None
+                if other.transfer == "sst" and other.stage > 0 and not other.frozen:
+                    self.crash(other)
+
+    def leave(self, server: Server) -> None:
+        """A clean stop: everything received is committed, the others shrink their quorum."""
+        if not server.awake:
+            return
+        complete = server.answers and server.transfer is None
+        if complete:
+            self.drain(server)
+            server.flush()
+        group = server.group
+        if group is not None and not self.intact(group):
+            self.settle()
+            if complete:
+                self.drain(server)
+                server.flush()
+            group = server.group
+        server.alive = False
+        self.servers.remove(server)
+        if complete and server.disk.kind == "galera":
+            server.disk.clean = True
+        if server.donor is not None and server.donor.state == 2:
+            server.donor.state = 4
+        if group is not None and group.members != {server}:
+            rest = group.members - {server}
+            if group.primary:
+                self._form(rest, group, rest)
+            else:
+                self._unform(rest)
+            for other in rest:
+                if other.last_prim is not None:
+                    other.last_prim.members.discard(server)
+        self._forsake(server)
+
+    # -- views -------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """What the group communication agrees on once it has noticed who is there."""
+        names = {server.name for server in self.servers}
+        for name in sorted(names):
+            classes: dict[int, set[Server]] = {}
+            for server in self.servers:
+                if server.name == name and server.awake and server.connected:
+                    classes.setdefault(self.side.get(server.number, 0), set()).add(server)
+            for side in sorted(classes):
+                self._agree(classes[side])
+
+    def _agree(self, there: set[Server]) -> None:
+        groups = {server.group for server in there}
+        if len(groups) == 1:
+            (only,) = groups
+            if only is not None and only.members == there:
+                return
+        quorate = []
+        for group in groups:
+            if group is not None and group.primary:
+                part = {server for server in there if server.group is group}
+                if 2 * len(part) > len(group.members) and any(s.answers and s.transfer is None for s in part):
+                    quorate.append((group, part))
+        if quorate:
+            group, part = max(quorate, key=lambda pair: pair[0].number)
+            for other, strangers in quorate:
+                if other is not group:
+                    for server in strangers:
+                        self.crash(server)  # two Primary Components meet: Galera aborts one
+            self._form({server for server in there if server.alive}, group, part)
+            return
+        last = max((s.last_prim for s in there if s.last_prim is not None), key=lambda g: g.number, default=None)
+        if self.reform and last is not None and last.members and last.members <= there:
+            part = {server for server in last.members if server.last_prim is last}
+            if part == last.members and any(s.answers and s.transfer is None for s in part):
+                self._form(there, last, part)
+                return
+        self._unform(there)
+
+    def _form(self, there: set[Server], former: Group, part: set[Server]) -> None:
+        lineage = former.lineage
+        assert lineage is not None
+        number = next(self.numbers)
+        group = Group(number, True, lineage, set(there))
+        seqno = lineage.append(f"cc{number}")
+        lineage.groups[seqno] = group
+        self.log(f"    view {number}: Primary {','.join(group.names)} at seqno {seqno} of {lineage.name}")
+        for server in sorted(there, key=lambda s: s.number):
+            server.group = server.last_prim = group
+            if server in part and server.transfer != "wanted":
+                server.inbox.append(seqno)
+            elif server.alive:
+                self._join(server, lineage, seqno)
+
+    def _join(self, server: Server, lineage: Lineage, seqno: int) -> None:
+        if server.answers and server.transfer is None:
+            self.drain(server)
+        server.inbox.clear()
+        server.lineage = lineage
+        server.transfer, server.stage, server.target, server.donor = "wanted", 0, seqno, None
+        server.status, server.state = "Primary", 1
+        self._saw(server, seqno)
+
+    def _unform(self, there: set[Server]) -> None:
+        group = Group(next(self.numbers), False, None, set(there))
+        if there:
+            self.log(f"    view {group.number}: non-Primary {','.join(group.names)}")
+        for server in there:
+            server.group = group
+            server.inbox.append("np")
+
+    def found(self, server: Server) -> None:
+        """The server bootstraps a Primary Component of its own."""
+        uuid = server.uuid or f"uuid-{next(self.numbers)}"
+        lineage = Lineage(uuid, list(server.log), f"{'ABCDE'[server.number]}:{server.generation}")
+        server.uuid, server.lineage = uuid, lineage
+        server.disk.uuid = uuid
+        server.answers, server.state = True, 4
+        self._form({server}, Group(0, True, lineage, {server}), {server})
+        self.drain(server)
+
+    def _saw(self, server: Server, seqno: int) -> None:
+        """The server's notify script writes the view, durably, before anything commits in it."""
+        assert server.lineage is not None
+        self.record(server, View(server.generation, seqno, server.lineage.groups[seqno].names))
+
+    def record(self, server: Server, view: View) -> None:
+        server.disk.views.append((server.run, view))
+
+    # -- delivery ----------------------------------------------------------------------------
+
+    def drain(self, server: Server, most: int = 1 << 30) -> bool:
+        """Commit up to ``most`` received events; True if there was one."""
+        done = False
+        while server.inbox and most > 0:
+            most -= 1
+            done = True
+            event = server.inbox.popleft()
+            if event == "np":
+                server.status, server.state = "non-Primary", 0
+                continue
+            assert isinstance(event, int) and server.lineage is not None
+            if event <= len(server.log):
+                continue
+            if event != len(server.log) + 1:
+                raise Violation("MODEL", f"{server} misses write-sets before {event}")
+            ident = server.lineage.log[event - 1]
+            server.log.append(ident)
+            if ident.startswith("cc"):
+                if server.status != "Primary" or server.state == 0:
+                    server.status, server.state = "Primary", 4
+                self._saw(server, event)
+        return done
+
+    def write(self, server: Server, crash: bool = False) -> str | None:
+        """A client's INSERT and COMMIT; its identity once it is acknowledged."""
+        group = server.group
+        if (
+            not server.awake or not server.answers or server.rejects or server.transfer is not None
+            or group is None or not group.primary or server.state not in (2, 4) or not self.intact(group)
+        ):  # fmt: skip
+            return None
+        lineage = group.lineage
+        assert lineage is not None
+        ident = f"w{next(self.idents)}"
+        seqno = lineage.append(ident)
+        for member in group.members:
+            member.inbox.append(seqno)
+        if crash:
+            self.crash(server)
+            return None
+        self.drain(server)
+        server.flush()
+        return ident if server.log and server.log[-1] == ident else None
+
+    # -- time --------------------------------------------------------------------------------
+
+    def progress(self, rng: Random, now: float, chance: float) -> bool:
+        """Each server gets on with what it is at, or not yet."""
+        any_done = False
+        for server in list(self.servers):
+            if not server.awake or rng.random() > chance:
+                continue
+            any_done |= self._progress(server, rng, now, chance)
+        return any_done
+
+    def _progress(self, server: Server, rng: Random, now: float, chance: float) -> bool:
+        if server.stopping:
+            self.leave(server)
+            return True
+        if not server.connected:
+            server.connected = True
+            if server.boot:
+                self.found(server)
+            return True
+        if server.transfer is not None:
+            return self._transfer(server, rng, chance)
+        if not server.answers:
+            if now - server.since > CONNECT_PATIENCE:
+                self.crash(server)
+                return True
+            return False
+        done = self.drain(server, 1 << 30 if chance >= 1 else rng.choice((1, 2, 5)))
+        if chance >= 1 or rng.random() < 0.5:
+            server.flush()
+        if not server.inbox and server.status == "Primary" and server.state == 3:
+            server.state = 4
+            done = True
+        return done
+
+    def _transfer(self, server: Server, rng: Random, chance: float) -> bool:
+        group, lineage = server.group, server.lineage
+        if lineage is None or group is None:
+            return False
+        if server.transfer == "wanted":
+            if not group.primary:
+                if server.answers and server.status == "Primary":
+                    server.status, server.state = "non-Primary", 0
+                    return True
+                return False
+            donors = [
+                s for s in group.members
+                if s is not server and s.awake and s.answers and s.transfer is None and s.state == 4
+                and self.reach(s, server)
+            ]  # fmt: skip
+            if not donors:
+                return False
+            donor = rng.choice(sorted(donors, key=lambda s: s.number))
+            self.drain(donor)
+            server.donor = donor
+            if server.uuid == lineage.uuid and len(server.log) >= server.target:
+                self.log(f"    {server} is ahead of the group and aborts")
+                self.crash(server)
+            elif server.uuid == lineage.uuid and (chance >= 1 or rng.random() < 0.8):
+                server.transfer, server.answers = "ist", True
+            elif server.answers:
+                self.log(f"    {server} would need a full transfer while running, and aborts")
+                self.crash(server)
+            else:
+                server.transfer, server.stage = "sst", 0
+                donor.state = 2
+            return True
+        donor = server.donor
+        if donor is None or not donor.awake or not self.reach(donor, server):
+            if donor is not None and donor.awake and donor.state == 2 and server.transfer == "sst":
+                donor.state = 4
+            if server.stage > 0 or server.transfer == "sst":
+                self.crash(server)
+            else:
+                server.transfer, server.donor = "wanted", None
+            return True
+        if server.transfer == "ist":
+            self._catch_up(server, lineage)
+            return True
+        server.stage += 1
+        disk = server.disk
+        if server.stage == 1:
+            disk.taint = True
+            self.log(f"    {server}: state transfer begins, taint set")
+        elif server.stage == 2:
+            self.overwrite(disk, donor)
+            disk.kind, disk.log, disk.uuid = "half", [], ""
+            server.uuid, server.log = "", []
+        else:
+            self.drain(donor)
+            if len(donor.log) < server.target:
+                server.stage -= 1
+                return False
+            donor.state = 4 if donor.status == "Primary" else 0
+            disk.kind, disk.uuid, disk.log = "galera", donor.uuid, list(donor.log)
+            server.uuid, server.log = donor.uuid, list(donor.log)
+            self._catch_up(server, lineage)
+            server.flush()
+            seen = max((seqno for seqno in lineage.groups if seqno <= len(server.log)), default=0)
+            if seen > server.target and server in lineage.groups[seen].members:
+                self._saw(server, seen)  # the view that came with the data
+        return True
+
+    def _catch_up(self, server: Server, lineage: Lineage) -> None:
+        server.log.extend(lineage.log[len(server.log) : server.target])
+        server.transfer, server.donor, server.answers = None, None, True
+        server.state = 3
+        if lineage.log[: len(server.log)] != server.log:
+            raise Violation(
+                "P3", f"{server} joined by an incremental transfer although its history differs: {differ(server.log, lineage.log)}"
+            )  # fmt: skip
+
+    def overwrite(self, disk: Disk, donor: Server) -> None:
+        """P3: what a full transfer is about to destroy must be no other history's."""
+        if disk.kind == "standalone":
+            raise Violation("P3", f"standalone data of {disk.number} are overwritten")
+        if disk.kind == "galera" and disk.uuid != donor.uuid and not void(disk):
+            raise Violation("P3", f"{'ABCDE'[disk.number]}'s datadir of another cluster is overwritten")
+        if disk.kind == "galera":
+            assert donor.lineage is not None
+            lost = [ident for ident in disk.log if ident in self.precious and ident not in donor.lineage.idents]
+            if lost:
+                raise Violation("P3", f"acknowledged commits {lost} of {'ABCDE'[disk.number]} are overwritten")
+
+
+def void(disk: Disk) -> bool:
+    """Whether the datadir holds nothing but configuration changes of a bootstrap that never opened."""
+    return all(ident.startswith("cc") for ident in disk.log)
+
+
+def differ(one: list[str], other: list[str]) -> str:
+    """Where two histories part."""
+    for seqno, (left, right) in enumerate(zip(one, other, strict=False), 1):
+        if left != right:
+            return f"seqno {seqno} is {left} here and {right} there"
+    return f"{len(one)} and {len(other)} entries"

@@ -1,0 +1,94 @@
+"""The promises of the protocol, as checks on the simulated world."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bootstrap import decide as rules
+from bootstrap.agent import Agent
+from tests.simulation.galera import Server, Violation, differ
+
+if TYPE_CHECKING:
+    from tests.simulation.world import Host, World
+
+
+def decision(world: World, host: Host, agent: Agent) -> None:
+    """P6: every wait and every refusal says why, and a refusal what ends it."""
+    made = agent.decision
+    assert made is not None
+    if isinstance(made.action, rules.Wait | rules.Refuse) and not made.sentence.strip().endswith((".", ":")):
+        raise Violation("P6", f"{host.name} gives no sentence: {made.sentence!r}")
+    if isinstance(made.action, rules.Refuse) and not made.remedy:
+        raise Violation("P6", f"{host.name} refuses without a remedy: {made.sentence}")
+
+
+def moment(world: World) -> None:
+    """P1: one set of nodes accepts writes, at any moment."""
+    accepting = set()
+    for server in world.galera.servers:
+        group = server.group
+        if (
+            group is not None and group.primary and not server.rejects and server.answers and not server.frozen
+            and server.status == "Primary" and group not in accepting and world.galera.intact(group)
+        ):  # fmt: skip
+            accepting.add(group)
+    if len(accepting) > 1:
+        names = " and ".join(str(sorted(map(repr, group.members))) for group in accepting)
+        raise Violation("P1", f"two sets of nodes accept writes: {names}")
+
+
+def opened(world: World, run: Server) -> None:
+    """P2: what lets clients in holds every commit that a client was told of and that some disk still has."""
+    lineage = run.lineage
+    world.galera.ever_open = True
+    if lineage is None or run.status != "Primary":
+        return  # clients are refused by Galera itself
+    if lineage.log[: len(run.log)] != run.log:
+        raise Violation("P1", f"{run} is not a copy of its Primary Component: {differ(run.log, lineage.log)}")
+    group = run.group
+    if group is None or not group.primary or group.lineage is not lineage or not world.galera.intact(group):
+        return  # it does not know yet that it lost the Primary Component, and can commit nothing
+    missing = [ident for ident in world.acked if ident not in lineage.idents]
+    if missing and world.disks_lost:
+        kept: set[str] = set()
+        for host in world.hosts:
+            kept.update(host.disk.log)
+        for server in world.galera.servers:
+            kept.update(server.log)
+        missing = [ident for ident in missing if ident in kept]
+    if missing:
+        raise Violation("P2", f"{run} opens lineage {lineage.name} without the acknowledged commits {missing}")
+
+
+def stopped(world: World, run: Server) -> None:
+    """P5 and common sense: no agent stops a healthy open member by itself."""
+    group = run.group
+    if (
+        group is not None
+        and group.primary
+        and not run.rejects
+        and run.status == "Primary"
+        and run.state in (2, 4)
+        and world.galera.intact(group)
+    ):
+        raise Violation("P5", f"{run} is a healthy open member and is stopped")
+
+
+def well(world: World) -> bool:
+    """Whether the cluster is Primary, open everywhere, and all nodes are Synced in one component."""
+    servers = world.galera.servers
+    if len(servers) != len(world.hosts) or not servers:
+        return False
+    group = servers[0].group
+    if group is None or not group.primary or len(group.members) != len(servers):
+        return False
+    if not all(s.state == 4 and s.status == "Primary" and not s.rejects and s.group is group for s in servers):
+        return False
+    for server in servers:
+        if server.lineage is None or server.lineage.log[: len(server.log)] != server.log:
+            raise Violation("P1", f"{server} is Synced but not a copy of its Primary Component")
+    return all(
+        host.agent is not None and isinstance(host.agent.decision.action, rules.Serve)
+        for host in world.hosts
+        if host.agent is None or host.agent.decision
+    )

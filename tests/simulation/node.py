@@ -1,0 +1,247 @@
+"""A simulated node behind :class:`bootstrap.agent.Node`: what LocalNode does, on the model's disk and server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from bootstrap.agent import Look
+from bootstrap.decide import UNKNOWN
+from galerist.galera.stamp import Stamp
+from galerist.model import ZERO_UUID, Attempt, Data, Identity, Position, Report, Server, State, View
+from tests.simulation.galera import Disk, Galera, Violation
+from tests.simulation.galera import Server as Run
+
+STOP_PATIENCE = 60.0
+
+
+class SimNode:
+    """The hands of one boot of one agent. ``point(what)`` is called before each act."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        galera: Galera,
+        point: Callable[[str], str | None],
+        now: Callable[[], float],
+        serial: Callable[[str], str],
+    ) -> None:
+        self.disk, self.galera, self.point, self.now, self.serial = disk, galera, point, now, serial
+        self.run: Run | None = None
+        self.answered = False
+        self.was_primary = False
+        self.stopping_since: float | None = None
+        self.planned: tuple[str, str] | None = None
+        self.recovering = 0
+        self.recovered = False
+        self.failure: tuple[str, str, float] | None = None
+        self.failures = 0
+        self.leaving = False
+
+    # -- looking -----------------------------------------------------------------------------
+
+    def look(self) -> Look:
+        if self.run is None and self.planned is None:
+            self._adopt()
+        if self.planned is not None:
+            run, self.planned = self.planned, None
+            if self.disk.kind == "empty":
+                self.disk.kind, self.disk.uuid, self.disk.log = "galera", "", []
+            self._start(run, boot=True, full=False)
+            return Look(Server.STARTING, self.disk.stamp, Data.EMPTY, pid=1, attempting=True)
+        if self.run is not None and not self.run.alive:
+            self._ended()
+        return self._running(self.run) if self.run is not None else self._down()
+
+    def _adopt(self) -> None:
+        for server in self.galera.servers:
+            if server.disk is self.disk:
+                self.run = server
+                self.answered = self.was_primary = False
+                self.stopping_since = None
+
+    def _ended(self) -> None:
+        assert self.run is not None
+        self.run = None
+        self.recovered = False
+        if self.stopping_since is not None:
+            return
+        wait = min(30.0, 2.0**self.failures) if self.failures else 0.0
+        self.failures += 1
+        self.failure = ("The server ended by itself.", "look at its error log", self.now() + wait)
+
+    def _running(self, run: Run) -> Look:
+        disk = self.disk
+        live = run.answers and not run.frozen
+        self.answered = self.answered or live
+        primary = [view for name, view in disk.views if name == run.run]
+        self.was_primary = self.was_primary or bool(primary) or (live and run.status == "Primary")
+        view = primary[-1] if primary else None
+        data = Data.TAINTED if disk.taint else Data.PRESENT
+        attempting = disk.stamp.attempt is not None and disk.stamp.attempt.nonce == run.generation
+        if not live:
+            if not self.was_primary and data is not Data.TAINTED:
+                data = Data.EMPTY if disk.kind in ("empty", "half") or disk.stamp.fresh else Data.PRESENT
+            return Look(
+                Server.UP if self.answered else Server.STARTING, disk.stamp, data, pid=1,
+                cluster_status=UNKNOWN if self.answered else "Disconnected",
+                view=view, was_primary=self.was_primary, attempting=attempting,
+            )  # fmt: skip
+        if run.state == 4:
+            self.failures = 0
+        return Look(
+            Server.UP, disk.stamp, data, position=Position(run.uuid, len(run.log)), pid=1, cluster_status=run.status,
+            local_state=run.state, uuid=run.uuid, opened=not run.rejects, view=view, was_primary=self.was_primary,
+            attempting=attempting,
+        )  # fmt: skip
+
+    def _down(self) -> Look:
+        disk, stamp = self.disk, self.disk.stamp
+        if self.recovering:
+            self.recovering -= 1
+            self.recovered = not self.recovering
+        data, position, problem = self._inspect(disk, stamp)
+        if data is Data.PRESENT and position is None and self.recovered:
+            position = Position(disk.uuid or ZERO_UUID, len(disk.log) if disk.uuid else -1)
+            if disk.prepared_xa:
+                problem = "1 XA transaction(s) prepared by a user wait for COMMIT or ROLLBACK"
+            if position.uuid == ZERO_UUID:
+                data, position = Data.STANDALONE, None
+        ids = {generation.id for generation in stamp.identity.generations} if stamp.identity is not None else set()
+        views = [view for _, view in disk.views if view.generation in ids]
+        failure = None
+        if self.failure is not None:
+            failure = (self.failure[0], self.failure[1], max(0.0, self.failure[2] - self.now()))
+        return Look(
+            Server.DOWN, stamp, data, position=position, problem=problem,
+            uuid=position.uuid if position is not None else ZERO_UUID,
+            view=views[-1] if views else None, failure=failure,
+        )  # fmt: skip
+
+    def _inspect(self, disk: Disk, stamp: Stamp) -> tuple[Data, Position | None, str | None]:
+        if disk.taint:
+            return Data.TAINTED, None, "a state transfer into it was cut off"
+        if (stamp.fresh and stamp.identity is None) or disk.kind == "empty":
+            return Data.EMPTY, None, None
+        if disk.kind == "standalone":
+            return Data.PRESENT, None, None
+        if disk.clean and disk.uuid:
+            return Data.PRESENT, Position(disk.uuid, len(disk.log)), None
+        return Data.PRESENT, None, None
+
+    # -- acting ------------------------------------------------------------------------------
+
+    def recover(self) -> None:
+        if not self.recovering:
+            self.point("recover")
+            self.recovering = 2
+
+    def bootstrap(self, attempt: Attempt) -> None:
+        self.point("bootstrap")
+        look = self.look()
+        if look.server is not Server.DOWN:
+            return
+        disk = self.disk
+        self._origin(look.data)
+        disk.stamp = replace(disk.stamp, attempt=attempt)
+        self.point("attempt written")
+        run = (self.serial("run"), attempt.nonce)
+        if look.data is Data.EMPTY:
+            disk.kind, disk.uuid, disk.log = "empty", "", []
+            disk.stamp = replace(disk.stamp, fresh=True)
+            self.planned = run
+            return
+        self._start(run, boot=True, full=False)
+
+    def _origin(self, data: Data) -> None:
+        """P3: no empty or half-transferred datadir begins an established cluster anew."""
+        if data is not Data.PRESENT and self.galera.precious:
+            raise Violation("P3", f"the {data.value} datadir of node {self.disk.number} becomes the origin")
+
+    def join(self, identity: Identity, peers: tuple[str, ...], full: bool) -> None:
+        self.point("join")
+        look = self.look()
+        if look.server is not Server.DOWN:
+            return
+        disk, generation = self.disk, identity.generations[-1]
+        fresh = disk.stamp.fresh
+        disk.stamp = replace(disk.stamp, identity=identity, fresh=False)
+        self.point("joining")
+        if look.data is Data.EMPTY and fresh:
+            disk.kind, disk.uuid, disk.log = "empty", "", []
+        self._start((self.serial("run"), generation.id), boot=False, full=full, name=generation.cluster_name)
+
+    def _start(self, run: tuple[str, str], boot: bool, full: bool, name: str | None = None) -> None:
+        if name is None:
+            assert self.disk.stamp.attempt is not None
+            name = self.disk.stamp.attempt.cluster_name
+        server = Run(self.disk, run[0], run[1], name, boot, full, self.now())
+        self.failure = None
+        self.galera.start(server)
+        self.run, self.answered, self.was_primary, self.stopping_since = server, False, False, None
+
+    def _sql(self) -> Run:
+        if self.run is None or not self.run.alive or self.run.frozen or not self.run.answers:
+            raise OSError("the server does not answer")
+        return self.run
+
+    def furnish(self) -> None:
+        self._sql()
+
+    def flush(self) -> None:
+        self.point("flush")
+        self._sql().flush()
+
+    def confirm(self, identity: Identity) -> None:
+        self.point("confirm")
+        self.disk.stamp = replace(self.disk.stamp, identity=identity, attempt=None, fresh=False)
+
+    def cleanse(self) -> None:
+        self.point("cleanse")
+        self.disk.taint = False
+        self.disk.stamp = replace(self.disk.stamp, attempt=None, fresh=False)
+
+    def set_aside(self) -> None:
+        raise Violation("P3", "a datadir is set aside though nobody ordered it")
+
+    def open(self) -> None:
+        self.point("open")
+        self._sql().rejects = False
+        self.opened(self._sql())
+
+    def opened(self, run: Run) -> None:
+        """Set by the world: the invariants at an opening."""
+
+    def close(self) -> None:
+        self.point("close")
+        self._sql().rejects = True
+
+    def stop(self) -> None:
+        self.point("stop")
+        run = self.run
+        if run is None or not run.alive:
+            return
+        if self.stopping_since is None:
+            self.healthy_stop(run)
+            self.stopping_since = self.now()
+            run.frozen, run.stopping = False, True
+        elif self.now() - self.stopping_since > STOP_PATIENCE and not self.was_primary:
+            self.galera.crash(run)
+
+    def healthy_stop(self, run: Run) -> None:
+        """Set by the world: the invariants at a stop that nobody asked for."""
+
+    def remember(self, state: State, others: tuple[Report, ...]) -> None:
+        self.disk.notes = (state, others)
+
+    def remembered(self) -> tuple[State, tuple[Report, ...]]:
+        if self.disk.notes is None:
+            return State(), ()
+        state, others = self.disk.notes
+        return state, tuple(replace(report, position=None) for report in others)  # type: ignore[attr-defined]
+
+    def tell(self, report: Report) -> None:
+        pass
+
+
+__all__ = ["SimNode", "View"]

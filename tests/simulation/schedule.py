@@ -1,0 +1,152 @@
+"""Schedules: what happens in which order, drawn from a seed; run, shrunk and told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from tests.simulation import invariants
+from tests.simulation.fast import texts
+from tests.simulation.faults import FAULT_KINDS, FAULTS, RELIEFS, TOTAL
+from tests.simulation.galera import Violation
+from tests.simulation.world import Event, World
+
+BOUND = 600.0
+"""Simulated seconds after the last fault within which everything must be well (P4)."""
+
+RELIEF_KINDS = tuple(sorted(RELIEFS))
+ORDINARY = tuple(kind for kind in FAULT_KINDS if kind not in (*TOTAL, "disk_wiped"))
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """``formed``: the cluster is formed undisturbed before the first event."""
+
+    count: int
+    named: bool
+    formed: bool
+    events: tuple[Event, ...]
+
+
+@dataclass
+class Outcome:
+    """What one run showed. ``violation`` is None when all promises held."""
+
+    violation: Violation | None
+    faults: Counter[str] = field(default_factory=Counter)
+    trace: list[str] = field(default_factory=list)
+    end: float = 0.0
+
+
+def draw(seed: int) -> Schedule:
+    """The schedule of that seed: 3 to 5 nodes, at least 60 events and 4 faults; half have a total outage."""
+    rng = Random(seed)
+    count = rng.choice((3, 3, 3, 4, 5))
+    length = rng.randrange(64, 100)
+    total = rng.random() < 0.55
+    wipes = rng.random() < 0.08
+    kinds: list[str] = rng.sample(ORDINARY, rng.randrange(3, 8))
+    density = rng.choice((0.08, 0.15, 0.25))
+    events: list[Event] = []
+
+    def add(kind: str) -> None:
+        events.append((kind, rng.randrange(60), rng.randrange(1000), rng.randrange(1 << 30)))
+
+    outages = {rng.randrange(10, length) for _ in range(rng.choice((1, 1, 2)))} if total else set()
+    musts = set(rng.sample(range(4, length), 5))
+    wiped = {rng.randrange(10, length)} if wipes else set()
+    for moment in range(length):
+        dice = rng.random()
+        if moment in outages:
+            for _ in range(rng.randrange(1, 4)):
+                add("write")
+            add(rng.choice(TOTAL))
+            for _ in range(rng.randrange(3)):
+                add(rng.choice(("start_node", "tick", "start_all", "write")))
+        elif moment in wiped:
+            add("disk_wiped")
+        elif moment in musts or dice < density:
+            add(rng.choice(kinds))
+        elif dice < density * 1.8:
+            add(rng.choice(RELIEF_KINDS))
+        elif dice < density * 1.8 + 0.18:
+            add("write")
+        elif dice < density * 1.8 + 0.21:
+            add("settle")
+        elif dice < density * 1.8 + 0.23:
+            add("backup")
+        else:
+            add("tick")
+    return Schedule(count, rng.random() < 0.6, rng.random() < 0.75, tuple(events))
+
+
+def run(schedule: Schedule, tell: bool = False) -> Outcome:
+    """Run a schedule against the real agent. ``tell``: keep a readable trace."""
+    outcome = Outcome(None)
+    world = World(schedule.count, schedule.named, outcome.trace.append if tell else None)
+    with texts():
+        try:
+            _run(world, schedule)
+        except Violation as violation:
+            outcome.violation = violation
+    outcome.faults = world.faults
+    outcome.end = world.now
+    return outcome
+
+
+def _run(world: World, schedule: Schedule) -> None:
+    if schedule.formed and not world.heal(BOUND):
+        raise Violation("P4", "an undisturbed first start comes to no end")
+    world.log("--- the schedule begins ---")
+    world.healing = False
+    world.events = list(schedule.events)
+    while world.next < len(world.events):
+        world.next += 1
+        world.apply(world.events[world.next - 1])
+    world.log("--- all faults end ---")
+    world.calm()
+    if world.heal(BOUND):
+        missing = [ident for ident in world.acked if ident not in (world.galera.servers[0].lineage.idents)]  # type: ignore[union-attr]
+        if missing and not world.disks_lost:
+            raise Violation("P2", f"at the end the acknowledged commits {missing} are gone")
+        return
+    if world.disks_lost or world.xa:
+        return  # a person may be needed; P6 has been checked all along
+    says = "; ".join(
+        f"{host.name}: {host.agent.decision.sentence if host.agent and host.agent.decision else 'no agent'}"
+        for host in world.hosts
+    )
+    raise Violation("P4", f"not well {BOUND:.0f} s after the last fault: {says}")
+
+
+def shrink(schedule: Schedule, fails: Callable[[Schedule], bool]) -> Schedule:
+    """A schedule that still fails and has no event, or block of events, to spare."""
+    events: Sequence[Event] = schedule.events
+    size = max(1, len(events) // 2)
+    while True:
+        start, shrunk = 0, False
+        while start < len(events):
+            fewer = (*events[:start], *events[start + size :])
+            if fails(Schedule(schedule.count, schedule.named, schedule.formed, tuple(fewer))):
+                events, shrunk = fewer, True
+            else:
+                start += size
+        if size == 1 and not shrunk:
+            break
+        size = max(1, size // 2)
+    return Schedule(schedule.count, schedule.named, schedule.formed, tuple(events))
+
+
+def shrunk(schedule: Schedule, violation: Violation) -> Schedule:
+    """The shortest schedule found that breaks the same promise."""
+
+    def fails(candidate: Schedule) -> bool:
+        found = run(candidate).violation
+        return found is not None and found.promise == violation.promise
+
+    return shrink(schedule, fails)
+
+
+__all__ = ["FAULTS", "FAULT_KINDS", "Outcome", "Schedule", "draw", "invariants", "run", "shrink", "shrunk"]
