@@ -190,6 +190,7 @@ class Agent:
             opened=look.opened,
             uuid=look.uuid,
             identity=look.stamp.identity,
+            held=look.stamp.held,
             attempt=look.stamp.attempt,
             view=look.view,
             ack=self._ack,

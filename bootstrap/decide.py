@@ -497,6 +497,8 @@ def _restart(facts: Facts, known: Identity) -> Decision:
     by_name = {report.node: report for report in facts.all}
     missing = tuple(name for name in members if name not in by_name)
     harmless = {record.node for record in facts.nodes if not record.held}
+    # So says a disk that has been in such a view itself, also when a wiped registry has forgotten it.
+    harmless |= {report.node for report in facts.all if not report.held and report.view is not None}
     wiped = tuple(name for name in members if name in by_name and name not in harmless and history.blank(by_name[name]))
     last = f"last Primary Component {_names(members)}" + (f" at seqno {view.seqno}" if view is not None else "")
     evidence = (last, *_seen(facts.all))
@@ -804,6 +806,11 @@ def _not_primary(facts: Facts, known: Identity | None) -> Decision:
             )  # fmt: skip
         return Decision(
             Wait(), f"Joining{_stage(me)}.", evidence=_seen(facts.all), remedy="galerist list (the join goes on by itself)", role="joiner",
+        )  # fmt: skip
+    if serving and known is not None and (me.identity is None or me.identity.generations[-1:] != known.generations[-1:]):
+        return Decision(
+            Stop(), f"The others have formed a new generation without this server ({_names(r.node for r in serving)}), which cannot merge into it: stopping, to join anew.",
+            evidence=_seen(facts.all), role="non-primary",
         )  # fmt: skip
     if serving:
         return Decision(

@@ -20,10 +20,23 @@ from galerist.galera import datadir as disk
 from galerist.galera.config import ServerConfig, on_opening, render_mycnf
 from galerist.galera.failures import explain
 from galerist.galera.positions import is_zero
-from galerist.galera.server import Launcher, Places, Process, Recovered
+from galerist.galera.server import Launcher, Places, Process, Recovered, end_session
 from galerist.galera.sql import Live, Sql
 from galerist.galera.stamp import Seen, Stamp, StampStore
-from galerist.model import ZERO_UUID, Attempt, Data, Identity, Position, Report, Server, State, View, dump, load
+from galerist.model import (
+    ZERO_UUID,
+    Attempt,
+    Data,
+    Identity,
+    Malformed,
+    Position,
+    Report,
+    Server,
+    State,
+    View,
+    dump,
+    load,
+)
 from galerist.settings import Secret
 
 log = logging.getLogger("galerist.bootstrap")
@@ -88,7 +101,13 @@ class LocalNode:
     # -- looking -----------------------------------------------------------------------------
 
     def look(self) -> Look:
-        stamp = self._stamps.load()
+        try:
+            stamp = self._stamps.load()
+        except (OSError, Malformed) as error:
+            # Without it nobody can say what the data belong to; a server that runs goes on.
+            problem = f"its stamp cannot be read: {error}"
+            server, status = (Server.STARTING, UNKNOWN) if self._run else (Server.DOWN, "Disconnected")
+            return Look(server, Stamp(disk=""), Data.UNREADABLE, problem=problem, cluster_status=status)
         if self._run is None and self._planned is None:
             self._adopt()
         if self._planned is not None:
@@ -117,7 +136,8 @@ class LocalNode:
             return
         log.info("A server with this datadir is running (pid %d): looking after it.", pid)
         try:
-            self._run = _Run(Process(pid, None), *(self._stamps.current_run() or ("", "")))
+            process = Process(pid, None)
+            self._run = _Run(process, *(self._stamps.current_run() or ("", "")), log_offset=self._log_size())
         except ProcessLookupError:
             self._run = None
 
@@ -217,6 +237,7 @@ class LocalNode:
         self._run = None
         self._recovered = None
         self._sql.close()
+        end_session(run.process.pid)  # a state transfer's helpers would keep its port
         if run.stopping_since is not None:
             return
         sentence, remedy = explain(self._log_since(run.log_offset), run.process.exit_code)
@@ -224,6 +245,9 @@ class LocalNode:
         self._failures += 1
         self._failure = (sentence, remedy, time.monotonic() + delay)
         log.warning("%s", sentence)
+
+    def _log_size(self) -> int:
+        return self._places.error_log.stat().st_size if self._places.error_log.exists() else 0
 
     def _log_since(self, offset: int) -> str:
         try:
@@ -298,7 +322,7 @@ class LocalNode:
         return run, generation
 
     def _start(self, run: tuple[str, str], position: Position | None, bootstrap: bool, full: bool) -> None:
-        offset = self._places.error_log.stat().st_size if self._places.error_log.exists() else 0
+        offset = self._log_size()
         process = self._launcher.start(run[0], position, bootstrap, full)
         self._failure = None
         self._run = _Run(process, *run, log_offset=offset)
@@ -356,6 +380,8 @@ class LocalNode:
         self._recovered = self._failure = None
 
     def open(self) -> None:
+        if not self._stamps.load().held:
+            self._stamps.change(held=True)
         self._sql.set_globals((*on_opening(self._config.options), ("wsrep_reject_queries", "NONE")))
 
     def close(self) -> None:
@@ -397,12 +423,9 @@ class LocalNode:
 
     def tell(self, report: Report) -> None:
         text = json.dumps(
-            {"opened": report.opened, "paused": False, "drained": False, "reason": report.reason}, sort_keys=True
+            {"opened": report.opened, "paused": report.role == "paused", "drained": False, "reason": report.reason},
+            sort_keys=True,
         )
         target = self._places.run_dir / "agent.json"
         if not target.exists() or target.read_text() != text:
-            # lives as long as a process, so it needs no fsync
-            temporary = target.with_suffix(".new")
-            temporary.write_text(text)
-            temporary.chmod(0o644)
-            temporary.replace(target)
+            write_atomically(target, text, mode=0o644)

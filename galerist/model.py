@@ -155,6 +155,7 @@ class Report:
     opened: bool = False  # clients are let in
     uuid: str = ZERO_UUID  # wsrep_cluster_state_uuid of a running server, else of the disk
     identity: Identity | None = None  # from the stamp: the cluster and generations it belongs to
+    held: bool = True  # from the stamp: clients may have been told of commits on this disk
     attempt: Attempt | None = None
     view: View | None = None  # newest view in the stamp, of a recorded generation
     ack: str | None = None  # nonce of the claim that is acknowledged while DOWN

@@ -143,7 +143,7 @@ class Launcher:
     def give(self, path: Path) -> None:
         """Make ``path`` belong to the server's user."""
         if os.geteuid() == 0:
-            os.chown(path, *self.owner)
+            os.chown(path, *self.owner, follow_symlinks=False)
 
     def write_config(self, text: str) -> None:
         """Write the server's option file; it may hold the password of the state transfer."""
@@ -237,7 +237,9 @@ class Launcher:
             if name in os.environ:
                 base[name] = os.environ[name]
         output.unlink(missing_ok=True)
-        with output.open("wb") as sink:
+        # the folder belongs to the server's user: follow nothing that stands there
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(output, flags, 0o640), "wb") as sink:
             child: subprocess.Popen[bytes] = subprocess.Popen(
                 list(command),
                 stdin=subprocess.DEVNULL,
@@ -249,6 +251,23 @@ class Launcher:
                 **self._switch,  # type: ignore[call-overload]  # user, group and umask, only for root
             )
         return child
+
+
+def end_session(leader: int) -> None:
+    """Kill what is left of the session that a server led, after it has ended.
+
+    A server is started in a session of its own, so these are its helpers: a transfer's script,
+    its socat or rsync. They would hold the transfer's port, and write into the datadir.
+    """
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+            if int(fields[3]) == leader and int(entry.name) != leader and fields[0] != "Z":
+                os.kill(int(entry.name), signal.SIGKILL)
+        except (OSError, ValueError):
+            continue  # gone meanwhile
 
 
 def reap_orphans(known: set[int]) -> None:

@@ -25,12 +25,16 @@ from galerist.model import Attempt, Identity, Malformed, View, dump, load
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """The durable part. ``fresh``: galerist initialised the datadir, and it was never opened."""
+    """The durable part. ``fresh``: galerist initialised the datadir, and it was never opened.
+
+    ``held``: clients were let in while this disk was below the server, so it may hold what they were told of.
+    """
 
     disk: str
     identity: Identity | None = None
     attempt: Attempt | None = None
     fresh: bool = False
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
