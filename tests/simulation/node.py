@@ -206,6 +206,7 @@ class SimNode:
 
     def open(self) -> None:
         self.point("open")
+        self.disk.stamp = replace(self.disk.stamp, held=True)
         self._sql().rejects = False
         self.opened(self._sql())
 
