@@ -1,0 +1,232 @@
+"""What is killed comes back, by an incremental transfer, with every row that was acknowledged."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pymysql
+import pytest
+
+from galerist.model import State, load
+from tests.support.cluster import Cluster, TaintWatch
+from tests.support.writers import Writers, assert_complete, make_table
+
+TTL = 3.0  # s; short, so that outages can outlast every lease
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with Cluster(settings={"ttl": TTL}) as three:
+        three.up(proxy=True)
+        make_table(three, "n1")
+        three.sql("n1", "CREATE TABLE filler (id INT PRIMARY KEY, text LONGTEXT)")
+        for number in range(8):
+            three.sql("n1", f"INSERT INTO filler VALUES ({number}, REPEAT('x', 1000000))")
+        yield three
+
+
+@pytest.fixture
+def three(cluster: Cluster) -> Cluster:
+    """Three nodes that serve, behind the proxy; the same ones for all tests of this file."""
+    cluster.up(proxy=True)
+    return cluster
+
+
+def filler(cluster: Cluster, node: str) -> tuple[Path, int]:
+    """The file of a big table that nobody writes to, and when it was last written.
+
+    A full transfer writes every file anew, so this tells how many bytes went over, whatever the logs say.
+    """
+    for _ in range(2):
+        cluster.root(node, "FLUSH TABLES app.filler FOR EXPORT")  # waits until its pages are on disk
+    path = cluster.layout.datadir(node) / "app" / "filler.ibd"
+    assert path.stat().st_size > 8_000_000
+    return path, path.stat().st_mtime_ns
+
+
+def state(cluster: Cluster) -> State:
+    raw = cluster.registry.get(cluster.keys.state)
+    assert raw is not None
+    return load(State, raw)
+
+
+def assert_last_view(cluster: Cluster, node: str) -> None:
+    """The stamp holds the very view that the server itself keeps."""
+    ((seqno,),) = cluster.root(node, "SELECT view_seqno FROM mysql.wsrep_cluster")
+    rows = cluster.root(node, "SELECT node_name FROM mysql.wsrep_cluster_members")
+    members = tuple(sorted(row[0] for row in rows))
+    last = cluster.views(node)[-1]
+    assert (last.view.seqno, last.view.members, last.primary) == (seqno, members, True)
+    assert state(cluster).view == last.view
+
+
+@pytest.mark.parametrize("killed", ["server", "agent", "both"])
+def test_the_writer_is_killed_and_comes_back_by_ist(three: Cluster, killed: str) -> None:
+    victim = three.data()["writer"]
+    uuid, generation = three.data()["uuid"], three.data()["generation"]
+    path, written = filler(three, victim)
+    server, log = three.server_pid(victim), three.mark(victim)
+    seen = len(three.views(victim))
+    with Writers(three) as writers, TaintWatch(three, victim) as taint:
+        writers.wait(100)
+        if killed != "server":
+            three.kill(victim)
+        if killed != "agent":
+            three.kill_server(victim)
+        writers.wait(200)  # the proxy serves on, meanwhile
+        if killed != "server":
+            three.start(victim)
+        three.serving()
+        writers.wait(50)
+    assert_complete(three, writers.acknowledged)
+    assert (three.data()["uuid"], three.data()["generation"]) == (uuid, generation)
+    if killed == "agent":
+        assert three.server_pid(victim) == server, "adopted, not started anew"
+        assert writers.errors == []
+    else:
+        assert three.server_pid(victim) != server
+        three.assert_incremental(victim, log)
+        assert path.stat().st_mtime_ns == written, "its data were copied"
+        assert all(victim in entry.view.members for entry in three.views(victim)[seen:] if entry.primary)
+        assert_last_view(three, victim)
+    assert not taint.seen
+
+
+@pytest.mark.parametrize("ahead", ["n1", "n2", "n3"])
+def test_everything_is_killed_at_once_whichever_node_is_ahead(three: Cluster, ahead: str) -> None:
+    uuid, generation = three.data()["uuid"], three.data()["generation"]
+    behind = [node for node in three.nodes if node != ahead]
+    files = {node: filler(three, node) for node in three.nodes}
+    with Writers(three, port=three.plan.port("sql_port", ahead)) as writers, contextlib.ExitStack() as locks:
+        writers.wait(50)
+        for node in behind:  # from here on they receive what is committed, and do not apply it
+            connection = pymysql.connect(unix_socket=str(three.layout.sockets() / node / "mariadb.sock"), user="root")
+            locks.callback(connection._force_close)
+            connection.cursor().execute("FLUSH TABLES WITH READ LOCK")
+        writers.wait(150)
+        three.kill_everything()
+    logs = {node: three.mark(node) for node in three.nodes}
+    with contextlib.ExitStack() as watches:
+        taints = [watches.enter_context(TaintWatch(three, node)) for node in three.nodes]
+        three.up(proxy=True)
+    assert_complete(three, writers.acknowledged)
+    assert (three.data()["uuid"], three.data()["generation"]) == (uuid, generation + 1)
+    identity = state(three).identity
+    assert identity is not None and identity.generations[-1].by == ahead
+    for node in behind:
+        three.assert_incremental(node, logs[node])
+        assert_last_view(three, node)
+    assert not any(taint.seen for taint in taints)
+    assert all(path.stat().st_mtime_ns == written for path, written in files.values()), "data were copied"
+
+
+def test_every_process_is_killed_under_clients_of_the_proxy(three: Cluster) -> None:
+    uuid, generation = three.data()["uuid"], three.data()["generation"]
+    with Writers(three, count=6) as writers:
+        writers.wait(300)
+        three.kill_everything()
+        logs = {node: three.mark(node) for node in three.nodes}
+        three.up(proxy=True)
+        writers.wait(50)
+    assert_complete(three, writers.acknowledged)
+    assert (three.data()["uuid"], three.data()["generation"]) == (uuid, generation + 1)
+    first = state(three).identity
+    assert first is not None
+    for node in three.nodes:
+        if node != first.generations[-1].by:
+            three.assert_incremental(node, logs[node])
+
+
+@pytest.mark.parametrize("outage", ["killed", "frozen"])
+def test_the_registry_is_away_for_longer_than_every_lease(three: Cluster, outage: str) -> None:
+    pids = three.server_pids()
+    config = three.layout.haproxy() / "haproxy.cfg"
+    before = config.read_text()
+    with Writers(three) as writers:
+        writers.wait(50)
+        if outage == "killed":
+            three.kill("etcd")
+        else:
+            three.signal("etcd", signal.SIGSTOP)
+        three.stays(lambda: config.read_text() == before and three.server_pids() == pids, "nothing changes", 3 * TTL)
+        writers.wait(50)
+        if outage == "killed":
+            three.start("etcd")
+        else:
+            three.signal("etcd", signal.SIGCONT)
+        three.serving()
+        three.stays(lambda: three.server_pids() == pids, "no server is restarted", TTL)
+        writers.wait(50)
+    assert writers.errors == []
+    assert config.read_text() == before
+    assert all(three.running(name) for name in (*three.nodes, "proxy"))
+    assert_complete(three, writers.acknowledged)
+
+
+def test_an_emptied_registry_is_filled_again_by_the_live_nodes(three: Cluster) -> None:
+    before, pids = state(three), three.server_pids()
+    config = three.layout.haproxy() / "haproxy.cfg"
+    servers = config.read_text()
+    records = three.registry.list(three.keys.nodes)
+    with Writers(three) as writers:
+        writers.wait(50)
+        for prefix in (three.keys.root, three.keys.components):
+            for key in three.registry.list(prefix):
+                three.registry.delete(key)
+        three.until(lambda: three.registry.get(three.keys.state) is not None, "the state is written back", 30)
+        three.serving()
+        three.until(lambda: three.registry.list(three.keys.nodes) == records, "who holds data is written back", 30)
+        writers.wait(50)
+    after = state(three)
+    assert (after.identity, after.view) == (before.identity, before.view)
+    assert three.server_pids() == pids
+    assert writers.errors == []
+    assert config.read_text() == servers
+
+
+def test_a_registry_restored_from_an_old_backup_is_corrected(three: Cluster) -> None:
+    backup = three.registry.list(three.keys.root)
+    three.kill_everything()
+    three.up(proxy=True)
+    now, pids = state(three), three.server_pids()
+    assert now.identity is not None and load(State, backup[three.keys.state]).identity != now.identity
+    with Writers(three) as writers:
+        writers.wait(50)
+        for key, value in backup.items():
+            three.registry.put(key, value)
+        three.until(lambda: state(three).identity == now.identity, "the identity is written back", 30)
+        three.serving()
+        three.stays(lambda: three.server_pids() == pids, "nothing is restarted", TTL)
+        writers.wait(50)
+    assert state(three).view == now.view
+    assert writers.errors == []
+
+
+@pytest.mark.parametrize(
+    ("leave", "come"), [(("n1", "n3", "n2"), ("n3", "n1", "n2")), (("n2", "n1", "n3"), ("n1", "n2", "n3"))]
+)
+def test_the_last_to_leave_is_found(three: Cluster, leave: tuple[str, ...], come: tuple[str, ...]) -> None:
+    generation = three.data()["generation"]
+    last = leave[-1]
+    for number, node in enumerate(leave, start=1):
+        three.sql(node, f"REPLACE INTO filler VALUES ({100 + number}, 'by {node}')")
+        three.stop(node)
+    assert three.server_pids() == {}
+    logs = {node: three.mark(node) for node in three.nodes}
+    for node in come[:-1]:
+        three.start(node)
+        entry = three.says(node, f"waiting for {last} to report")
+        assert f"start {last}" in entry["remedy"]
+    assert come[-1] == last
+    three.up(proxy=True)
+    identity = state(three).identity
+    assert identity is not None and identity.generations[-1].by == last
+    assert three.data()["generation"] == generation + 1
+    assert three.same_everywhere("SELECT COUNT(*) FROM filler WHERE id > 100") == ((3,),)
+    for node in come[:-1]:
+        three.assert_incremental(node, logs[node])
+    assert os.listdir(three.layout.datadir(last))
