@@ -738,6 +738,11 @@ def _running(facts: Facts) -> Decision:
                     f"{report.node} is in the Primary Component with a new disk: what the old one held lives on there.",
                     role=role,
                 )
+    mine = NodeRecord(me.node, me.disk, held=True)
+    if me.opened and mine not in facts.nodes:
+        return Decision(
+            Vouch(mine), "The registry has lost the record that this node holds data: writing it back.", role=role
+        )
     if me.synced and (me.data is Data.TAINTED or me.attempt is not None):
         return Decision(Cleanse(), "Synced: the state transfer is complete.", role=role)
     if view != me.view:
@@ -797,6 +802,11 @@ def _not_primary(facts: Facts, known: Identity | None) -> Decision:
             Stop(), "A start by order is under way: stopping the server that is not Primary.", role="non-primary"
         )
     serving = tuple(r for r in facts.others if known is not None and history.serves(r, known))
+    if serving and known is not None and (me.identity is None or me.identity.generations[-1:] != known.generations[-1:]):
+        return Decision(
+            Stop(), f"The others have formed a new generation without this server ({_names(r.node for r in serving)}), which cannot merge into it: stopping, to join anew.",
+            evidence=_seen(facts.all), role="non-primary",
+        )  # fmt: skip
     if not facts.was_primary or me.server is Server.STARTING:
         # A joiner is told its first view before it has any data: until it answers, it is still joining.
         if not serving and facts.unserved >= UNSERVED:
@@ -805,12 +815,7 @@ def _not_primary(facts: Facts, known: Identity | None) -> Decision:
                 evidence=_seen(facts.all), role="joiner",
             )  # fmt: skip
         return Decision(
-            Wait(), f"Joining{_stage(me)}.", evidence=_seen(facts.all), remedy="galerist list (the join goes on by itself)", role="joiner",
-        )  # fmt: skip
-    if serving and known is not None and (me.identity is None or me.identity.generations[-1:] != known.generations[-1:]):
-        return Decision(
-            Stop(), f"The others have formed a new generation without this server ({_names(r.node for r in serving)}), which cannot merge into it: stopping, to join anew.",
-            evidence=_seen(facts.all), role="non-primary",
+            Wait(), f"Joining{_stage(me)}.", evidence=_seen(facts.all), remedy="galerist list", role="joiner",
         )  # fmt: skip
     if serving:
         return Decision(

@@ -177,7 +177,7 @@ class Galera:
             server.donor.state = 4
         if group is not None and group.members != {server}:
             rest = group.members - {server}
-            if group.primary:
+            if group.primary and any(complete_state(other) for other in rest):
                 self._form(rest, group, rest)
             else:
                 self._unform(rest)
@@ -209,7 +209,7 @@ class Galera:
         for group in groups:
             if group is not None and group.primary:
                 part = {server for server in there if server.group is group}
-                if 2 * len(part) > len(group.members) and any(s.answers and s.transfer is None for s in part):
+                if 2 * len(part) > len(group.members) and any(map(complete_state, part)):
                     quorate.append((group, part))
         if quorate:
             group, part = max(quorate, key=lambda pair: pair[0].number)
@@ -222,7 +222,7 @@ class Galera:
         last = max((s.last_prim for s in there if s.last_prim is not None), key=lambda g: g.number, default=None)
         if self.reform and last is not None and last.members and last.members <= there:
             part = {server for server in last.members if server.last_prim is last}
-            if part == last.members and any(s.answers and s.transfer is None for s in part):
+            if part == last.members and any(map(complete_state, part)):
                 self._form(there, last, part)
                 return
         self._unform(there)
@@ -247,6 +247,8 @@ class Galera:
             self.drain(server)
         server.inbox.clear()
         server.lineage = lineage
+        if server.donor is not None and server.donor.state == 2:
+            server.donor.state = 4
         server.transfer, server.stage, server.target, server.donor = "wanted", 0, seqno, None
         server.status, server.state = "Primary", 1
         self._saw(server, seqno)
@@ -446,6 +448,11 @@ class Galera:
             lost = [ident for ident in disk.log if ident in self.precious and ident not in donor.lineage.idents]
             if lost:
                 raise Violation("P3", f"acknowledged commits {lost} of {'ABCDE'[disk.number]} are overwritten")
+
+
+def complete_state(server: Server) -> bool:
+    """Whether the server can vouch for the whole state: some member of a Primary Component must."""
+    return server.answers and server.transfer is None
 
 
 def void(disk: Disk) -> bool:
