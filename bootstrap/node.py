@@ -41,8 +41,9 @@ from galerist.settings import Secret
 
 log = logging.getLogger("galerist.bootstrap")
 
-STOP_PATIENCE = 60.0
-"""Seconds after which a closed server that does not stop is killed; an open one is never killed."""
+STOP_PATIENCE = 3.0
+"""Seconds after which a server that has not been in a Primary Component is killed: while it looks for one it does
+not hear SIGTERM for half a minute, and there is nothing yet that an orderly end would save. No other is killed."""
 
 FIRST_DELAY, LONGEST_DELAY = 1.0, 30.0
 """Seconds before the server is started again after it ended by itself; doubled each time."""
@@ -92,6 +93,10 @@ class LocalNode:
         """Make folders and scripts and take the lock. Raises StampInUse, OSError."""
         self._stamps.prepare()
         self._launcher.prepare()
+
+    def virgin(self) -> bool:
+        """Whether this disk has never been part of a cluster."""
+        return self._stamps.load().identity is None
 
     def release(self) -> None:
         """Let go of the lock and the connection."""

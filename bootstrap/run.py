@@ -33,7 +33,10 @@ log = logging.getLogger("galerist.bootstrap")
 PACE = 1.0
 """Seconds between two passes when nothing wakes the agent."""
 
-BREATH = 0.1
+HASTE = 0.1
+"""The same while a server comes up or goes down, which wakes nobody: not for long (Agent.hurried)."""
+
+BREATH = 0.03
 """Seconds at least between two passes that nothing was done in, so that many events cost one pass."""
 
 FAILED, MISSING, CONFIGURATION = 1, 69, 78
@@ -59,6 +62,16 @@ def main(settings: Settings) -> int:
         print(f"galerist: {error.filename or settings.stamp_dir}: {error.strerror}; give it to {settings.server_user}",
               file=sys.stderr)  # fmt: skip
         return FAILED
+    lost = [str(path) for path in settings.init_sql if not os.access(path, os.R_OK)]
+    if lost and node.virgin():
+        print(
+            f"galerist: init_sql: cannot read {', '.join(lost)}; correct the path, or leave init_sql out",
+            file=sys.stderr,
+        )
+        node.release()
+        return CONFIGURATION
+    if lost:  # dumps are often removed once they are loaded
+        log.warning("init_sql: %s cannot be read; that matters only if it is not loaded yet.", ", ".join(lost))
     try:
         registry = open_registry(settings)
     except RegistryUnusable as error:
@@ -121,13 +134,13 @@ def _look_after(agent: Agent, loader: load.Loader, wake: threading.Event, stop: 
         if not agent.step():
             loader.step(agent.decision, agent.facts)
             reap_orphans(set())
-            if wake.wait(PACE):
+            if wake.wait(HASTE if agent.hurried else PACE):
                 stop.wait(BREATH)
     log.info("Leaving: the server is being stopped.")
     while not agent.farewell():
         wake.clear()
         reap_orphans(set())
-        wake.wait(PACE)
+        wake.wait(HASTE if agent.hurried else PACE)
     log.info("The server is down; its position is published.")
 
 

@@ -211,7 +211,6 @@ class Settings:
         "dumps loaded once, in this order, when the cluster has its size",
         _AGENT,
         default_text="",
-        must_exist=True,
     )
     wsrep_provider: Path = _setting(
         kinds.PATH, _provider, "the Galera library", _AGENT, default_text="libgalera_smm.so where it is found"

@@ -249,7 +249,7 @@ def test_a_part_reads_only_what_it_takes(tmp_path: Path) -> None:
     toml = "root_password_file = '/nonexistent'\ninit_sql = ['/nonexistent.sql']\nhaproxy_template = '/nonexistent'\n"
     value = settings(tmp_path, toml, part="clustercheck")
     assert value.root_password is None
-    assert {problem.key for problem in problems(tmp_path, toml, part="bootstrap")} == {"root_password_file", "init_sql"}
+    assert {problem.key for problem in problems(tmp_path, toml, part="bootstrap")} == {"root_password_file"}
     assert {problem.key for problem in problems(tmp_path, toml, part="haproxy")} == {"haproxy_template"}
 
 
