@@ -38,6 +38,10 @@ from galerist.registry.keys import Keys
 
 log = logging.getLogger("galerist.bootstrap")
 
+HURRY = 20.0
+"""Seconds for which a server that comes up or goes down is looked at more often: most take less. A long
+state transfer is not worth the load on the registry."""
+
 HISTORY_KEPT = 200
 """Decisions kept in the registry's history."""
 
@@ -134,6 +138,7 @@ class Agent:
         self.decision: Decision | None = None
         self.facts: Facts | None = None
         self.leaving = False
+        self.hurried = False  # a server comes up or goes down: look again soon
         self._clock, self._token, self._note_time = clock, token, note_time
         self._lease: Lease = registry.lease(who.ttl)
         self._published: dict[str, str] = {}
@@ -150,6 +155,7 @@ class Agent:
     def step(self) -> bool:
         """One pass. True when something was done, so that the next pass should follow at once."""
         look = self.node.look()
+        self._hurry(look)
         me = self._report(look)
         known = self._exchange(me)
         facts = self._facts(look, me, known)
@@ -283,6 +289,10 @@ class Agent:
             failure=Failure(*look.failure) if look.failure is not None else None,
         )
 
+    def _hurry(self, look: Look) -> None:
+        changing = look.server is not Server.DOWN and (self.leaving or not look.opened)
+        self.hurried = self._lasting("changing", changing) < HURRY and changing
+
     def _lasting(self, what: str, holds: bool) -> float:
         """Seconds for which something has been the case without a break."""
         if not holds:
@@ -403,9 +413,10 @@ class Agent:
 
     def farewell(self) -> bool:
         """One pass while leaving: report, and stop the server. True once it is down and that is published."""
-        look = self.node.look()
-        self._taken_back = False
         self.leaving = True
+        look = self.node.look()
+        self._hurry(look)
+        self._taken_back = False
         me = self._report(look)
         self.node.tell(me)
         try:
