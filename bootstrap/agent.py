@@ -425,6 +425,7 @@ class Agent:
             log.warning("The registry does not answer: %s", error)
             return look.server is Server.DOWN
         if look.server is Server.DOWN:
+            log.info("The server is down, and its position is published.")
             return True
         self.node.stop()
         return False

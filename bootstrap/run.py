@@ -141,7 +141,6 @@ def _look_after(agent: Agent, loader: load.Loader, wake: threading.Event, stop: 
         wake.clear()
         reap_orphans(set())
         wake.wait(HASTE if agent.hurried else PACE)
-    log.info("The server is down; its position is published.")
 
 
 @contextmanager

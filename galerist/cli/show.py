@@ -195,13 +195,18 @@ def explain_command(settings: Settings | None, dir: Path | None, node: str | Non
 @contextmanager
 def opened(settings: Settings | None, dir: Path | None) -> Iterator[tuple[Registry, str]]:
     """The registry and the cluster's name, from the settings or from the folder of a local cluster."""
+    import click
+
     from galerist.registry.open import open_registry
 
     if settings is None:
         from galerist.local.layout import locate
         from galerist.settings import load as load_settings
 
-        settings = load_settings({}, {}, locate(dir, None).settings, part="list")
+        layout = locate(dir, None)
+        if not layout.settings.exists():
+            raise click.UsageError(f"{layout.dir} holds no cluster of `galerist up`; give the folder that it printed")
+        settings = load_settings({}, {}, layout.settings, part="list")
     registry = open_registry(settings)
     try:
         yield registry, settings.cluster
