@@ -224,15 +224,16 @@ class Agent:
                 members = self.registry.list(self.keys.members)
             nodes = self.registry.list(self.keys.nodes)
             raw = self.registry.get(self.keys.state)
-        except RegistryError as error:
+            state = load(State, raw) if raw is not None else State()
+        except (RegistryError, Malformed) as error:
+            # A state that nobody can read is no better than none: all decisions wait for it.
             if self._registry_error != str(error):
-                log.warning("The registry does not answer: %s", error)
+                log.warning("The registry does not answer as it should: %s", error)
             self._registry_error = str(error)
             return None
         if self._registry_error is not None:
             log.info("The registry answers again.")
             self._registry_error = None
-        state = load(State, raw) if raw is not None else State()
         own = self.keys.members + me.node
         others = tuple(
             report
@@ -419,13 +420,16 @@ class Agent:
         self._taken_back = False
         me = self._report(look)
         self.node.tell(me)
+        published = True
         try:
             self._publish(me)
         except RegistryError as error:
-            log.warning("The registry does not answer: %s", error)
-            return look.server is Server.DOWN
+            published = False
+            if self._registry_error != str(error):
+                log.warning("The registry does not answer: %s", error)
+            self._registry_error = str(error)
         if look.server is Server.DOWN:
-            log.info("The server is down, and its position is published.")
+            log.info("The server is down%s.", ", and its position is published" if published else "")
             return True
         self.node.stop()
         return False

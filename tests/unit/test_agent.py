@@ -1,0 +1,177 @@
+"""The agent's pass against a registry and a node made up for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from bootstrap.agent import Agent, Look, Who
+from bootstrap.decide import Expect
+from galerist.galera.stamp import Stamp
+from galerist.model import Attempt, Data, Endpoint, Identity, Report, Server, State, load
+from galerist.registry.contract import Lease, Registry, RegistryDown, Swap, Watch
+
+
+class Shelf(Registry):
+    """A registry in memory; ``down`` makes every call fail."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, str] = {}
+        self.down = False
+        self.log: list[str] = []
+
+    def _ask(self) -> None:
+        if self.down:
+            raise RegistryDown("no endpoint answered")
+
+    def list(self, prefix: str) -> dict[str, str]:
+        self._ask()
+        return {key: value for key, value in self.keys.items() if key.startswith(prefix)}
+
+    def get(self, key: str) -> str | None:
+        self._ask()
+        return self.keys.get(key)
+
+    def put(self, key: str, value: str) -> None:
+        self._ask()
+        self.keys[key] = value
+
+    def delete(self, key: str) -> None:
+        self._ask()
+        self.keys.pop(key, None)
+
+    def swap(self, key: str, former: str | None, value: str) -> Swap:
+        self._ask()
+        if self.keys.get(key) != former:
+            return Swap.LOST
+        self.keys[key] = value
+        return Swap.WON
+
+    def lease(self, ttl: float) -> Lease:
+        shelf = self
+
+        class Leased(Lease):
+            def publish(self, values: Mapping[str, str]) -> None:
+                shelf._ask()
+                shelf.keys.update(values)
+                shelf.log.append("published")
+
+            def withdraw(self) -> None:
+                shelf._ask()
+
+        return Leased()
+
+    def watch(self, prefix: str, wake: Callable[[], None]) -> Watch:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        pass
+
+
+class Hands:
+    """A node that does what it is told at once, and writes down what that was."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.seen = Look(Server.DOWN, Stamp(disk="d1"), Data.EMPTY)
+        self.shelf = shelf
+        self.kept: tuple[State, tuple[Report, ...]] = (State(), ())
+        self.done: list[str] = []
+
+    def look(self) -> Look:
+        return self.seen
+
+    def bootstrap(self, attempt: Attempt) -> None:
+        mine = load(Report, self.shelf.keys["/galerist/galera/members/n1"])
+        self.done.append(f"bootstrap while published as {mine.server}")
+        self.seen = replace(self.seen, server=Server.STARTING, attempting=True, stamp=Stamp("d1", attempt=attempt))
+
+    def stop(self) -> None:
+        self.done.append("stop")
+        self.seen = replace(self.seen, server=Server.DOWN)
+
+    def recover(self) -> None:
+        self.done.append("recover")
+
+    def join(self, identity: Identity, peers: tuple[str, ...], full: bool) -> None:
+        self.done.append("join")
+
+    def remember(self, state: State, others: tuple[Report, ...]) -> None:
+        self.kept = (state, others)
+
+    def remembered(self) -> tuple[State, tuple[Report, ...]]:
+        return self.kept
+
+    def tell(self, report: Report) -> None: ...
+    def furnish(self) -> None: ...
+    def flush(self) -> None: ...
+    def confirm(self, identity: Identity) -> None: ...
+    def cleanse(self) -> None: ...
+    def set_aside(self) -> None: ...
+    def open(self) -> None: ...
+    def close(self) -> None: ...
+
+
+def agent(shelf: Shelf, hands: Hands, expect: int = 1) -> Agent:
+    endpoint = Endpoint("127.0.0.1", "127.0.0.1", 1, 2, 3)
+    return Agent(Who("galera", "n1", endpoint, Expect(expect)), hands, shelf, clock=lambda: 0.0)
+
+
+def test_not_running_is_taken_back_and_acknowledged_before_a_server_is_started() -> None:
+    shelf = Shelf()
+    hands = Hands(shelf)
+    one = agent(shelf, hands)
+    for _ in range(6):
+        one.step()
+    assert hands.done == ["bootstrap while published as starting"]
+
+
+def test_nothing_is_started_while_the_registry_does_not_acknowledge() -> None:
+    shelf = Shelf()
+    hands = Hands(shelf)
+    one = agent(shelf, hands)
+    one.step()  # claims
+    shelf.down = True
+    for _ in range(6):
+        one.step()
+    assert hands.done == []
+    assert one.decision is not None and "registry" in one.decision.sentence
+
+
+def test_a_wiped_registry_is_told_again() -> None:
+    shelf = Shelf()
+    one = agent(shelf, Hands(shelf), expect=3)
+    one.step()
+    shelf.keys.clear()
+    one.step()
+    assert "/galerist/galera/members/n1" in shelf.keys
+
+
+def test_leaving_stops_the_server_also_while_the_registry_is_down() -> None:
+    shelf = Shelf()
+    hands = Hands(shelf)
+    hands.seen = Look(Server.UP, Stamp("d1"), Data.PRESENT, cluster_status="Primary", local_state=4, opened=True)
+    one = agent(shelf, hands)
+    shelf.down = True
+    assert not one.farewell()
+    assert hands.done == ["stop"]
+    assert one.farewell()
+
+
+def test_an_unreadable_record_of_another_node_stops_nobody() -> None:
+    shelf = Shelf()
+    shelf.keys["/galerist/galera/members/n2"] = "{not json"
+    shelf.keys["/galerist/galera/nodes/n2"] = '"neither"'
+    one = agent(shelf, Hands(shelf), expect=2)
+    one.step()
+    assert one.decision is not None and "1 more node" in one.decision.sentence
+
+
+def test_a_damaged_state_is_waited_for_and_never_overwritten() -> None:
+    shelf = Shelf()
+    shelf.keys["/galerist/galera/state"] = "{damaged"
+    hands = Hands(shelf)
+    one = agent(shelf, hands)
+    for _ in range(4):
+        one.step()
+    assert hands.done == []
+    assert shelf.keys["/galerist/galera/state"] == "{damaged"
