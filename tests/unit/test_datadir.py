@@ -1,0 +1,127 @@
+"""What a folder holds, on made-up folders."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from galerist.galera.datadir import inspect, opened_by
+from galerist.galera.stamp import Stamp
+from galerist.model import ZERO_UUID, Attempt, Data, Generation, Identity, Position
+
+UUID = "4485d2b9-e555-11f1-a9cd-cfe96997c399"
+NEW = Stamp("disk")
+OURS = Stamp("disk", identity=Identity(UUID, (Generation("g1", 0, "n1", "galera-g1"),)))
+
+
+def folder(path: Path, *names: str, state: tuple[str, int] | None = None) -> Path:
+    """A datadir with these entries; a name that ends in / is a folder."""
+    path.mkdir()
+    for name in names:
+        if name.endswith("/"):
+            (path / name).mkdir()
+        else:
+            (path / name).touch()
+    if state is not None:
+        (path / "grastate.dat").write_text(f"# GALERA saved state\nversion: 2.1\nuuid: {state[0]}\nseqno: {state[1]}\n")
+    return path
+
+
+@pytest.mark.parametrize("names", [(), ("lost+found/",), ("galera.cache", "grastate.dat"), ("sst_in_progress",)])
+def test_nothing_of_worth_is_empty(tmp_path: Path, names: tuple[str, ...]) -> None:
+    assert inspect(folder(tmp_path / "d", *names), NEW, tainted=False).data is Data.EMPTY
+
+
+def test_a_folder_that_is_not_there_is_empty(tmp_path: Path) -> None:
+    assert inspect(tmp_path / "none", NEW, tainted=False).data is Data.EMPTY
+
+
+def test_a_clean_stop(tmp_path: Path) -> None:
+    found = inspect(folder(tmp_path / "d", "mysql/", "ibdata1", state=(UUID, 12)), OURS, tainted=False)
+    assert (found.data, found.position, found.problem) == (Data.PRESENT, Position(UUID, 12), None)
+
+
+@pytest.mark.parametrize("state", [(UUID, -1), (ZERO_UUID, -1), (ZERO_UUID, 3), None])
+def test_a_position_that_must_be_recovered(tmp_path: Path, state: tuple[str, int] | None) -> None:
+    found = inspect(folder(tmp_path / "d", "mysql/", "ibdata1", state=state), OURS, tainted=False)
+    assert (found.data, found.position, found.problem) == (Data.PRESENT, None, None)
+
+
+def test_the_taint_goes_before_all_else(tmp_path: Path) -> None:
+    found = inspect(folder(tmp_path / "d", "mysql/", "ibdata1", state=(UUID, 12)), OURS, tainted=True)
+    assert (found.data, found.position) == (Data.TAINTED, None)
+
+
+def test_a_transfer_into_a_foreign_folder_was_cut_off(tmp_path: Path) -> None:
+    there = folder(tmp_path / "d", "mysql/", "ibdata1", "sst_in_progress", state=(UUID, 12))
+    assert inspect(there, NEW, tainted=False).data is Data.TAINTED
+    assert inspect(there, OURS, tainted=False).data is Data.PRESENT  # our own taint would say so
+
+
+def test_what_galerist_initialised_and_nobody_opened_is_empty(tmp_path: Path) -> None:
+    there = folder(tmp_path / "d", "mysql/", "ibdata1")
+    assert inspect(there, Stamp("disk", fresh=True), tainted=False).data is Data.EMPTY
+    assert inspect(there, Stamp("disk", OURS.identity, fresh=True), tainted=False).data is Data.PRESENT
+
+
+@pytest.mark.parametrize("stamp", [NEW, OURS, Stamp("disk", attempt=Attempt("g2", None, "galera-g2"))])
+def test_data_without_system_tables_is_not_touched(tmp_path: Path, stamp: Stamp) -> None:
+    found = inspect(folder(tmp_path / "d", "ibdata1", "precious/"), stamp, tainted=False)
+    assert found.data is Data.UNREADABLE
+    assert "ibdata1" in (found.problem or "")
+
+
+def test_somebody_elses_files_are_not_touched(tmp_path: Path) -> None:
+    found = inspect(folder(tmp_path / "d", "thesis.txt"), NEW, tainted=False)
+    assert found.data is Data.UNREADABLE
+    assert "thesis.txt" in (found.problem or "")
+
+
+def test_a_file_is_no_datadir(tmp_path: Path) -> None:
+    (tmp_path / "d").touch()
+    assert inspect(tmp_path / "d", NEW, tainted=False).data is Data.UNREADABLE
+
+
+def test_looking_changes_nothing(tmp_path: Path) -> None:
+    there = folder(tmp_path / "d", "mysql/", "ibdata1", "sst_in_progress", "gvwstate.dat", state=(UUID, -1))
+    before = sorted((path.name, path.stat().st_mtime_ns) for path in there.iterdir())
+    inspect(there, OURS, tainted=False)
+    assert sorted((path.name, path.stat().st_mtime_ns) for path in there.iterdir()) == before
+
+
+def test_nobody_has_it_open(tmp_path: Path) -> None:
+    assert opened_by(tmp_path / "none") is None
+    assert opened_by(folder(tmp_path / "d", "mysql/", "ibdata1")) is None
+
+
+LOCKER = """
+import fcntl, sys
+held = open(sys.argv[1], "r+")
+fcntl.lockf(held, fcntl.LOCK_EX)
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_lock_on_the_tablespace_is_seen(tmp_path: Path) -> None:
+    """InnoDB holds a POSIX lock, which only another process can see."""
+    there = folder(tmp_path / "d", "ibdata1")
+    command = [sys.executable, "-c", LOCKER, str(there / "ibdata1")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "locked\n"
+        assert opened_by(there) == child.pid
+        child.kill()
+    assert opened_by(there) is None
+
+
+def test_a_program_that_is_no_server_is_not_taken_for_one(tmp_path: Path) -> None:
+    there = folder(tmp_path / "d", "mysql/", "ibdata1")
+    with subprocess.Popen(["sleep", "60"], cwd=there) as child:
+        try:
+            assert opened_by(there) is None
+        finally:
+            child.kill()
