@@ -21,7 +21,7 @@ from galerist.files import write_atomically
 from galerist.galera.positions import parse_recovered, user_xa
 from galerist.model import Position
 
-_SCRIPTS = ("notify", "taint", "mkdir", "rsync", "before-transfer")
+_SCRIPTS = ("notify", "taint", "mkdir", "rsync", "before-transfer", "path")
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +233,7 @@ class Launcher:
     ) -> subprocess.Popen[bytes]:
         path = os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         base = {"PATH": f"{self.places.bin}:{path}:/usr/sbin:/sbin", "LC_ALL": "C", "TMPDIR": tempfile.gettempdir()}
+        base["BASH_ENV"] = str(self.places.bin / "path")
         for name in ("LD_LIBRARY_PATH", "LD_PRELOAD", "MALLOC_ARENA_MAX"):
             if name in os.environ:
                 base[name] = os.environ[name]
