@@ -257,13 +257,13 @@ def _stopped(facts: Facts) -> Decision:
         return Decision(
             Recover(), "The server was not stopped cleanly: asking InnoDB for its position.", role="recovering"
         )
-    confirmed = _confirmed(facts)
+    known = history.known(facts.state.identity, facts.all)
+    confirmed = _confirmed(facts, known)
     if confirmed is not None:
         return confirmed
     forced = _forced(facts)
     if forced is not None:
         return _ordered(facts, forced)
-    known = history.known(facts.state.identity, facts.all)
     if isinstance(known, Conflict):
         return Decision(
             Refuse(),
@@ -383,9 +383,13 @@ def _ordered(facts: Facts, claim: Claim) -> Decision:
     )
 
 
-def _confirmed(facts: Facts) -> Decision | None:
-    """The swap that records the attempt was won, perhaps unseen, perhaps by an earlier agent."""
-    attempt, recorded = facts.me.attempt, facts.state.identity
+def _confirmed(facts: Facts, known: Identity | Conflict | None) -> Decision | None:
+    """The swap that records the attempt was won, perhaps unseen, perhaps by an earlier agent.
+
+    The stamp of a node that has joined since says so too, should the registry have been wiped.
+    """
+    attempt = facts.me.attempt
+    recorded = known if isinstance(known, Identity) else facts.state.identity
     if not facts.answered or attempt is None or recorded is None or not history.has(recorded, attempt.nonce):
         return None
     if facts.me.identity is not None and history.has(facts.me.identity, attempt.nonce):
@@ -553,7 +557,55 @@ def _restart(facts: Facts, known: Identity) -> Decision:
             remedy=f"galerist recover --node NODE --cluster {facts.cluster}, or restore a backup",
             role="refused",
         )
-    return _lead(facts, history.best(candidates, known, _nonce(facts)), members, known, view)
+    best = history.best(candidates, known, _nonce(facts))
+    position = history.standing(best, known)
+    behind = view is not None and position is not None and position.seqno < view.seqno - 1
+    if behind:
+        short = _short(facts, known, best, view, evidence)
+        if short is not None:
+            return short
+        members = tuple(sorted({*members, *by_name}))
+    return _lead(facts, best, members, known, view)
+
+
+def _short(
+    facts: Facts, known: Identity, best: Report, view: View | None, evidence: tuple[str, ...]
+) -> Decision | None:
+    """Rule 4, when what was committed before the newest view is on no disk of that view.
+
+    It is lost there (not flushed), or lies below a taint that was never cleared. A node that
+    had left before may still have it: whoever held data must report as well.
+    """
+    assert view is not None
+    reported = {report.node for report in facts.all}
+    missing = [record.node for record in facts.nodes if record.held and record.node not in reported]
+    missing += [words for words in facts.expect.missing(facts.all) if words not in missing and not facts.nodes]
+    what = f"{best.node} is the most advanced ({_where(best)}), but the last view began at seqno {view.seqno}"
+    if missing:
+        return Decision(
+            Wait(),
+            f"{what}: waiting for {_names(missing)} to report, since the commits between may be there.",
+            evidence=evidence,
+            remedy=f"start {missing[0]}, or if it is lost for good: galerist recover --node NODE --cluster {facts.cluster}",
+        )
+    running = [report.node for report in facts.others if report.server is not Server.DOWN]
+    if running:
+        return Decision(
+            Wait(),
+            f"{what}: waiting for the server of {_names(running)} to stop, since the commits between may be there.",
+            evidence=evidence,
+            remedy=f"galerist explain {running[0]}",
+        )
+    for report in facts.all:
+        if report.data is Data.PRESENT and report.problem is not None and history.estranged(report, known) is None:
+            return Decision(
+                Refuse(),
+                f"{what}; {report.node} may hold the commits between, but it can be no candidate: {report.problem}.",
+                evidence=evidence,
+                remedy=f"mend {report.node}, or: galerist recover --node NODE --cluster {facts.cluster}",
+                role="refused",
+            )
+    return _unready(facts.all, "the restart")
 
 
 def _nonce(facts: Facts) -> str | None:
@@ -688,15 +740,11 @@ def _running(facts: Facts) -> Decision:
         )  # fmt: skip
     known = history.known(facts.state.identity, facts.all)
     recorded = facts.state.identity
-    if (
-        facts.attempting
-        and me.attempt is not None
-        and (recorded is None or not history.has(recorded, me.attempt.nonce))
-    ):
-        return _attempt(facts)
-    confirmed = _confirmed(facts)
+    confirmed = _confirmed(facts, known)
     if confirmed is not None:
         return confirmed
+    if facts.attempting and me.attempt is not None:
+        return _attempt(facts)
     if me.cluster_status == UNKNOWN:
         return Decision(
             Wait(),
@@ -802,7 +850,11 @@ def _not_primary(facts: Facts, known: Identity | None) -> Decision:
             Stop(), "A start by order is under way: stopping the server that is not Primary.", role="non-primary"
         )
     serving = tuple(r for r in facts.others if known is not None and history.serves(r, known))
-    if serving and known is not None and (me.identity is None or me.identity.generations[-1:] != known.generations[-1:]):
+    if (
+        serving
+        and known is not None
+        and (me.identity is None or me.identity.generations[-1:] != known.generations[-1:])
+    ):
         return Decision(
             Stop(), f"The others have formed a new generation without this server ({_names(r.node for r in serving)}), which cannot merge into it: stopping, to join anew.",
             evidence=_seen(facts.all), role="non-primary",

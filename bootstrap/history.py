@@ -114,7 +114,7 @@ def estranged(report: Report, identity: Identity) -> str | None:
         return f"the datadir of {report.node} holds data of a server that was never part of this cluster"
     if position is not None and position.uuid not in (identity.uuid, ZERO_UUID):
         return f"the datadir of {report.node} belongs to another cluster ({position.uuid})"
-    own = report.identity
+    own = membership(report, identity)
     if own is not None:
         strangers = [known.id for known in own.generations if not has(identity, known.id)]
         if strangers or not follows(identity, own):
@@ -130,6 +130,16 @@ def estranged(report: Report, identity: Identity) -> str | None:
     return None
 
 
+def membership(report: Report, identity: Identity) -> Identity | None:
+    """The generations that the node was part of: those of its stamp, and the one that it began itself,
+    once that is known to be recorded though the stamp does not say so yet."""
+    if report.attempt is not None and has(identity, report.attempt.nonce):
+        own = upto(identity, report.attempt.nonce)
+        if report.identity is None or follows(own, report.identity):
+            return own
+    return report.identity
+
+
 def candidate(report: Report, identity: Identity) -> bool:
     """Whether the node may start the next generation: complete data, of the newest generation."""
     return (
@@ -138,9 +148,12 @@ def candidate(report: Report, identity: Identity) -> bool:
         and report.problem is None
         and standing(report, identity) is not None
         and estranged(report, identity) is None
-        and (report.identity is None or report.identity.generations[-1:] == identity.generations[-1:])
-        and (report.identity is not None or not identity.generations)
+        and _newest(membership(report, identity)) == _newest(identity)
     )
+
+
+def _newest(identity: Identity | None) -> str | None:
+    return identity.generations[-1].id if identity is not None and identity.generations else None
 
 
 def best(candidates: Iterable[Report], identity: Identity | None, claimed: str | None) -> Report:

@@ -167,7 +167,7 @@ class LocalNode:
                 data if run.was_primary else self._on_disk(stamp, data),
                 pid=run.process.pid,
                 cluster_status=UNKNOWN if run.answered else "Disconnected",
-                view=self._view(primary, None),
+                view=self._view(primary, None) or self._recorded_view(stamp),
                 was_primary=run.was_primary,
                 attempting=attempting,
                 progress=self._progress(run),
@@ -183,7 +183,8 @@ class LocalNode:
             local_state=live.local_state,
             uuid=live.uuid,
             opened=not live.rejects,
-            view=self._view(primary, live),
+            view=self._view(primary, live)
+            or (None if live.cluster_status == "Primary" else self._recorded_view(stamp)),
             was_primary=run.was_primary,
             attempting=attempting,
             progress=live.stage if live.local_state != 4 else "",
@@ -194,6 +195,12 @@ class LocalNode:
         if data is Data.TAINTED:
             return data
         return Data.EMPTY if not (self._places.datadir / "mysql").is_dir() or stamp.fresh else Data.PRESENT
+
+    def _recorded_view(self, stamp: Stamp) -> View | None:
+        """The newest view of any run: what this node knows of the last Primary Component while it is in none."""
+        ids = {generation.id for generation in stamp.identity.generations} if stamp.identity is not None else set()
+        recorded = [seen for seen in self._stamps.views() if seen.primary and seen.view.generation in ids]
+        return recorded[-1].view if recorded else None
 
     def _view(self, primary: list[Seen], live: Live | None) -> View | None:
         """The newest view of this run. Should the provider's log have hidden its seqno, the server knows it."""
@@ -220,8 +227,6 @@ class LocalNode:
                 data, position = Data.STANDALONE, None
         if disk.opened_by(self._places.datadir) is not None and self._recovering is None:
             return Look(Server.STARTING, stamp, data, problem="another process has the datadir open", progress="in use")
-        ids = {generation.id for generation in stamp.identity.generations} if stamp.identity is not None else set()
-        recorded = [seen for seen in self._stamps.views() if seen.primary and seen.view.generation in ids]
         failure = None
         if self._failure is not None:
             sentence, remedy, again = self._failure
@@ -233,7 +238,7 @@ class LocalNode:
             position=position,
             problem=problem,
             uuid=position.uuid if position is not None else ZERO_UUID,
-            view=recorded[-1].view if recorded else None,
+            view=self._recorded_view(stamp),
             failure=failure,
             progress="recovering its position" if self._recovering is not None else "",
         )

@@ -77,6 +77,8 @@ class SimNode:
         primary = [view for name, view in disk.views if name == run.run]
         self.was_primary = self.was_primary or bool(primary) or (live and run.status == "Primary")
         view = primary[-1] if primary else None
+        if view is None and not (live and run.status == "Primary"):
+            view = self._recorded_view()
         data = Data.TAINTED if disk.taint else Data.PRESENT
         attempting = disk.stamp.attempt is not None and disk.stamp.attempt.nonce == run.generation
         if not live:
@@ -95,6 +97,11 @@ class SimNode:
             attempting=attempting,
         )  # fmt: skip
 
+    def _recorded_view(self) -> View | None:
+        stamp = self.disk.stamp
+        ids = {generation.id for generation in stamp.identity.generations} if stamp.identity is not None else set()
+        return next((view for _, view in reversed(self.disk.views) if view.generation in ids), None)
+
     def _down(self) -> Look:
         disk, stamp = self.disk, self.disk.stamp
         if self.recovering:
@@ -107,15 +114,13 @@ class SimNode:
                 problem = "1 XA transaction(s) prepared by a user wait for COMMIT or ROLLBACK"
             if position.uuid == ZERO_UUID:
                 data, position = Data.STANDALONE, None
-        ids = {generation.id for generation in stamp.identity.generations} if stamp.identity is not None else set()
-        views = [view for _, view in disk.views if view.generation in ids]
         failure = None
         if self.failure is not None:
             failure = (self.failure[0], self.failure[1], max(0.0, self.failure[2] - self.now()))
         return Look(
             Server.DOWN, stamp, data, position=position, problem=problem,
             uuid=position.uuid if position is not None else ZERO_UUID,
-            view=views[-1] if views else None, failure=failure,
+            view=self._recorded_view(), failure=failure,
         )  # fmt: skip
 
     def _inspect(self, disk: Disk, stamp: Stamp) -> tuple[Data, Position | None, str | None]:

@@ -1,0 +1,133 @@
+"""Pure cases of the protocol: counter-examples that the simulation or a person found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bootstrap import decide as rules
+from bootstrap import history
+from bootstrap.decide import Expect, Facts, decide
+from galerist.model import (
+    Attempt,
+    Claim,
+    Data,
+    Endpoint,
+    Generation,
+    Identity,
+    NodeRecord,
+    Position,
+    Report,
+    Server,
+    State,
+    View,
+)
+
+UUID = "11111111-2222-3333-4444-555555555555"
+FIRST = Generation("g1", 0, "a", "galera-g1")
+SECOND = Generation("g2", 20, "b", "galera-g2")
+OLD, NEW = Identity(UUID, (FIRST,)), Identity(UUID, (FIRST, SECOND))
+
+
+def report(node: str, seqno: int | None = 10, **fields: object) -> Report:
+    """A node that is down, with clean data of the first generation."""
+    made = Report(
+        node, f"boot-{node}", Endpoint(node, node, 3306, 4567, 9200), Server.DOWN, Data.PRESENT, f"disk-{node}",
+        position=Position(UUID, seqno) if seqno is not None else None, uuid=UUID, identity=OLD,
+    )  # fmt: skip
+    return replace(made, **fields)  # type: ignore[arg-type]
+
+
+def facts(me: Report, *others: Report, **fields: object) -> Facts:
+    made = Facts("galera", me, Expect(3), "nonce", True, State(identity=OLD), others)
+    return replace(made, **fields)  # type: ignore[arg-type]
+
+
+def held(*nodes: str) -> tuple[NodeRecord, ...]:
+    return tuple(NodeRecord(node, f"disk-{node}", held=True) for node in nodes)
+
+
+def view(seqno: int, *members: str, generation: str = "g1") -> View:
+    return View(generation, seqno, members)
+
+
+def test_a_tainted_last_member_does_not_let_an_outsider_that_is_behind_win() -> None:
+    # a, synced by a full transfer whose taint its frozen agent never cleared, was alone at the end;
+    # b, which left before, holds what c, which crashed earlier, does not.
+    last = view(8, "a")
+    a = report("a", None, data=Data.TAINTED, problem="a state transfer into it was cut off", view=last)
+    c = report("c", 5, view=view(4, "b", "c"))
+    made = decide(facts(c, a, state=State(identity=OLD, view=last), nodes=held("a", "b", "c")))
+    assert isinstance(made.action, rules.Wait)
+    assert "b" in made.sentence and "seqno 8" in made.sentence
+    b = report("b", 7, view=view(6, "a", "b"))
+    made = decide(facts(c, a, b, state=State(identity=OLD, view=last), nodes=held("a", "b", "c")))
+    assert "b is the most advanced" in made.sentence
+
+
+def test_commits_that_the_last_view_lost_are_looked_for_at_those_who_had_left() -> None:
+    # c noted its view on disk before what it had committed was there; b had left with a higher position
+    last = view(7, "c")
+    c = report("c", 3, view=last)
+    joining = report("b", None, server=Server.STARTING, view=view(5, "b", "c"))
+    made = decide(facts(c, joining, nodes=held("b", "c"), state=State(identity=OLD, view=last)))
+    assert isinstance(made.action, rules.Wait) and "b" in made.sentence
+
+
+def test_a_position_below_a_recorded_view_does_not_wait_for_ever() -> None:
+    # all that ever held data have spoken: the highest position starts, although the view began later
+    last = view(14, "a", "b")
+    a, b = report("a", 9, view=last), report("b", 10, view=last)
+    made = decide(facts(b, a, nodes=held("a", "b"), state=State(identity=OLD, view=last)))
+    assert isinstance(made.action, rules.Change) and made.action.state.claim is not None
+
+
+def test_a_recorded_bootstrap_is_confirmed_from_the_stamps_of_those_who_joined_it() -> None:
+    # the registry was wiped after b had won the swap without an answer and a had joined
+    b = report("b", 22, attempt=Attempt("g2", Position(UUID, 20), "galera-g2"))
+    a = report("a", 15, identity=NEW)
+    made = decide(facts(b, a, state=State()))
+    assert made.action == rules.Confirm(NEW)
+    assert history.estranged(b, NEW) is None
+    assert history.candidate(b, NEW)
+    running = replace(b, server=Server.UP, cluster_status="Primary", local_state=4)
+    assert decide(facts(running, a, state=State(), attempting=True)).action == rules.Confirm(NEW)
+
+
+def test_a_survivor_of_an_older_generation_stops_to_join_anew() -> None:
+    leader = report(
+        "b", 25, identity=NEW, server=Server.UP, cluster_status="Primary", local_state=4, opened=True,
+        view=view(21, "b", generation="g2"),
+    )  # fmt: skip
+    state = State(identity=NEW, view=view(21, "b", generation="g2"))
+    survivor = report("a", 18, server=Server.UP, cluster_status="non-Primary", view=view(12, "a", "b"))
+    made = decide(facts(survivor, leader, state=state, was_primary=True, nodes=held("a", "b")))
+    assert isinstance(made.action, rules.Stop)
+    joiner = report("a", None, server=Server.STARTING)
+    assert isinstance(decide(facts(joiner, leader, state=state)).action, rules.Stop)
+
+
+def test_a_joiner_that_was_told_a_view_and_has_no_data_yet_is_still_joining() -> None:
+    joiner = report("a", None, server=Server.STARTING, view=view(9, "a", "b"))
+    made = decide(facts(joiner, report("b", 8), was_primary=True, unserved=rules.UNSERVED))
+    assert isinstance(made.action, rules.Stop)
+    assert "join" in made.sentence
+
+
+def test_a_disk_that_never_held_data_is_believed_after_the_registry_was_wiped() -> None:
+    last = view(4, "a", "b")
+    a = report("a", 4, view=last)
+    cut_off = report("b", None, data=Data.EMPTY, held=False, view=last)
+    made = decide(facts(a, cut_off, report("c", None, data=Data.EMPTY, identity=None, held=False), state=State()))
+    assert isinstance(made.action, rules.Change), made.sentence
+    new_disk = report("b", None, data=Data.EMPTY, identity=None, held=False, view=None)
+    made = decide(facts(a, new_disk, report("c", None, data=Data.EMPTY, identity=None, held=False), state=State()))
+    assert isinstance(made.action, rules.Wait) and "b" in made.sentence
+
+
+def test_a_claim_names_all_whose_word_counted() -> None:
+    last = view(14, "a")
+    a, b = report("a", 9, view=last), report("b", 10, view=view(12, "a", "b"))
+    claim = Claim("b", "boot-b", "n", Position(UUID, 10), ("a", "b", "c"))
+    c = report("c", 8, view=view(5, "a", "b", "c"))
+    made = decide(facts(b, a, c, nodes=held("a", "b", "c"), state=State(identity=OLD, view=last, claim=claim)))
+    assert "waiting for a and c to acknowledge" in made.sentence
