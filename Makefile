@@ -1,4 +1,4 @@
-.PHONY: help setup up down test lint faults bench
+.PHONY: help setup up down test lint faults bench simulate mutants
 
 help:
 	@echo 'make setup   .venv with galerist, and the programs it runs'
@@ -7,6 +7,8 @@ help:
 	@echo 'make test    all tests but the long ones'
 	@echo 'make lint    style, types, layers'
 	@echo 'make faults  the long rounds of killing and cutting'
+	@echo 'make simulate N=10000 SEED=1   the protocol against random schedules of faults'
+	@echo 'make mutants  SEED=1   wrong variants of the protocol, which the simulation must catch'
 	@echo 'make bench   speed and size against a bare script'
 
 setup:
@@ -32,3 +34,12 @@ faults: setup
 
 bench: setup
 	.venv/bin/python -m pytest -m slow tests/benchmarks -s $(ARGS)
+
+N = 10000
+SEED = 1
+
+simulate: setup
+	.venv/bin/python -m tests.simulation --n $(N) --seed $(SEED)
+
+mutants: setup
+	.venv/bin/python -m tests.simulation.mutants --seed $(SEED)

@@ -254,6 +254,47 @@ def disk_wiped(world: World, number: int, parameter: int, rng: Random) -> bool:
     return True
 
 
+def _other_disk(world: World, number: int, parameter: int, rng: Random) -> None:
+    disk_wiped(world, number, parameter, rng)
+
+
+@fault
+def disk_foreign(world: World, number: int, parameter: int, rng: Random) -> bool:
+    """The node comes back with the datadir of another cluster."""
+    _other_disk(world, number, parameter, rng)
+    disk = world.hosts[number].disk
+    disk.kind, disk.uuid, disk.log = "galera", world.serial("foreign"), ["x"] * (parameter % 30)
+    disk.clean = parameter % 2 == 0
+    return True
+
+
+@fault
+def disk_standalone(world: World, number: int, parameter: int, rng: Random) -> bool:
+    """The node comes back with the datadir of a server that never was in a cluster."""
+    _other_disk(world, number, parameter, rng)
+    world.hosts[number].disk.kind = "standalone"
+    return True
+
+
+@fault
+def disk_unreadable(world: World, number: int, parameter: int, rng: Random) -> bool:
+    """The datadir cannot be examined until somebody has mended it."""
+    kill_node(world, number, parameter % 4, rng)
+    world.hosts[number].disk.unreadable = True
+    return True
+
+
+@fault
+def prepared_xa(world: World, number: int, parameter: int, rng: Random) -> bool:
+    """A user's prepared XA transaction outlives a crash, until a person has ended it."""
+    host = world.hosts[number]
+    if host.disk.kind != "galera":
+        return False
+    kill_node(world, number, parameter % 4, rng)
+    host.disk.prepared_xa = True
+    return True
+
+
 RELIEFS = {
     "start_node": start_node,
     "start_all": start_all,
@@ -262,7 +303,8 @@ RELIEFS = {
     "registry_back": registry_back,
 }
 TOTAL = ("kill_all", "kill_servers", "stop_all")
+ODD = ("disk_wiped", "disk_foreign", "disk_standalone", "disk_unreadable", "prepared_xa")
 FAULT_KINDS = tuple(sorted(FAULTS))
 FAULTS.update(RELIEFS)
 
-__all__ = ["FAULT_KINDS", "RELIEFS", "TOTAL"]
+__all__ = ["FAULT_KINDS", "ODD", "RELIEFS", "TOTAL"]

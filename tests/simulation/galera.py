@@ -36,6 +36,7 @@ class Disk:
         self.log: list[str] = []  # what InnoDB would recover
         self.clean = False  # grastate.dat holds the seqno
         self.prepared_xa = False
+        self.unreadable = False
         self.stamp = Stamp(disk=serial)
         self.taint = False
         self.views: list[tuple[str, View]] = []  # (run, view) of Primary views only

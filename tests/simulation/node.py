@@ -124,6 +124,8 @@ class SimNode:
         )  # fmt: skip
 
     def _inspect(self, disk: Disk, stamp: Stamp) -> tuple[Data, Position | None, str | None]:
+        if disk.unreadable:
+            return Data.UNREADABLE, None, "cannot read ibdata1: Input/output error"
         if disk.taint:
             return Data.TAINTED, None, "a state transfer into it was cut off"
         if (stamp.fresh and stamp.identity is None) or disk.kind == "empty":

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
+from bootstrap.decide import Expect
 from tests.simulation import invariants
 from tests.simulation.fast import texts
-from tests.simulation.faults import FAULT_KINDS, FAULTS, RELIEFS, TOTAL
+from tests.simulation.faults import FAULT_KINDS, FAULTS, ODD, RELIEFS, TOTAL
 from tests.simulation.galera import Violation
 from tests.simulation.world import Event, World
 
@@ -17,15 +18,15 @@ BOUND = 600.0
 """Simulated seconds after the last fault within which everything must be well (P4)."""
 
 RELIEF_KINDS = tuple(sorted(RELIEFS))
-ORDINARY = tuple(kind for kind in FAULT_KINDS if kind not in (*TOTAL, "disk_wiped"))
+ORDINARY = tuple(kind for kind in FAULT_KINDS if kind not in (*TOTAL, *ODD))
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """``formed``: the cluster is formed undisturbed before the first event."""
+    """``expect``: None for all nodes by name. ``formed``: the cluster is formed undisturbed before the first event."""
 
     count: int
-    named: bool
+    expect: Expect | None
     formed: bool
     events: tuple[Event, ...]
 
@@ -46,7 +47,8 @@ def draw(seed: int) -> Schedule:
     count = rng.choice((3, 3, 3, 4, 5))
     length = rng.randrange(64, 100)
     total = rng.random() < 0.55
-    wipes = rng.random() < 0.08
+    odd = rng.random()
+    odds = ODD if odd < 0.08 else ODD[3:] if odd < 0.12 else ()
     kinds: list[str] = rng.sample(ORDINARY, rng.randrange(3, 8))
     density = rng.choice((0.08, 0.15, 0.25))
     events: list[Event] = []
@@ -56,7 +58,7 @@ def draw(seed: int) -> Schedule:
 
     outages = {rng.randrange(10, length) for _ in range(rng.choice((1, 1, 2)))} if total else set()
     musts = set(rng.sample(range(4, length), 5))
-    wiped = {rng.randrange(10, length)} if wipes else set()
+    oddities = {rng.randrange(10, length) for _ in range(rng.choice((1, 2)))} if odds else set()
     for moment in range(length):
         dice = rng.random()
         if moment in outages:
@@ -65,8 +67,8 @@ def draw(seed: int) -> Schedule:
             add(rng.choice(TOTAL))
             for _ in range(rng.randrange(3)):
                 add(rng.choice(("start_node", "tick", "start_all", "write")))
-        elif moment in wiped:
-            add("disk_wiped")
+        elif moment in oddities:
+            add(rng.choice(odds))
         elif moment in musts or dice < density:
             add(rng.choice(kinds))
         elif dice < density * 1.8:
@@ -79,13 +81,16 @@ def draw(seed: int) -> Schedule:
             add("backup")
         else:
             add("tick")
-    return Schedule(count, rng.random() < 0.6, rng.random() < 0.75, tuple(events))
+    dice = rng.random()
+    if dice < 0.02:  # an expectation that is too small: a mistake that must not split the cluster
+        return Schedule(count, Expect(count - 1), False, tuple(events))
+    return Schedule(count, Expect(count) if dice < 0.4 else None, rng.random() < 0.75, tuple(events))
 
 
 def run(schedule: Schedule, tell: bool = False) -> Outcome:
     """Run a schedule against the real agent. ``tell``: keep a readable trace."""
     outcome = Outcome(None)
-    world = World(schedule.count, schedule.named, outcome.trace.append if tell else None)
+    world = World(schedule.count, schedule.expect, outcome.trace.append if tell else None)
     with texts():
         try:
             _run(world, schedule)
@@ -112,7 +117,7 @@ def _run(world: World, schedule: Schedule) -> None:
         if missing and not world.disks_lost:
             raise Violation("P2", f"at the end the acknowledged commits {missing} are gone")
         return
-    if world.disks_lost or world.xa:
+    if world.disks_lost or world.expect.count < schedule.count:
         return  # a person may be needed; P6 has been checked all along
     says = "; ".join(
         f"{host.name}: {host.agent.decision.sentence if host.agent and host.agent.decision else 'no agent'}"
@@ -129,14 +134,14 @@ def shrink(schedule: Schedule, fails: Callable[[Schedule], bool]) -> Schedule:
         start, shrunk = 0, False
         while start < len(events):
             fewer = (*events[:start], *events[start + size :])
-            if fails(Schedule(schedule.count, schedule.named, schedule.formed, tuple(fewer))):
+            if fails(replace(schedule, events=tuple(fewer))):
                 events, shrunk = fewer, True
             else:
                 start += size
         if size == 1 and not shrunk:
             break
         size = max(1, size // 2)
-    return Schedule(schedule.count, schedule.named, schedule.formed, tuple(events))
+    return replace(schedule, events=tuple(events))
 
 
 def shrunk(schedule: Schedule, violation: Violation) -> Schedule:

@@ -49,7 +49,7 @@ class Host:
 class World:
     """Everything, at one moment of the simulated time ``now`` (seconds)."""
 
-    def __init__(self, count: int, named: bool, log: Callable[[str], None] | None = None) -> None:
+    def __init__(self, count: int, expect: Expect | None = None, log: Callable[[str], None] | None = None) -> None:
         self.now = 0.0
         self.log = log or (lambda text: None)
         self.quiet = log is None
@@ -58,14 +58,13 @@ class World:
         self.store = Store(lambda: self.now)
         self.registry_up = True
         self.hosts = [Host(number) for number in range(count)]
-        self.expect = Expect(count, tuple(NAMES[:count]) if named else ())
+        self.expect = expect or Expect(count, tuple(NAMES[:count]))
         self.serials = itertools.count(1)
         self.tokens = itertools.count(1)
         self.dirty: float | None = None  # since when the network or the members differ from the views
         self.backups: list[tuple[dict[str, str], dict[str, str]]] = []
         self.acked: dict[str, int] = {}
         self.disks_lost = False
-        self.xa = False
         self.events: list[Event] = []
         self.next = 0
         self.faults: Counter[str] = Counter()
@@ -256,6 +255,7 @@ class World:
         for host in self.hosts:
             host.frozen = host.cut = False
             host.fate = host.publish_fate = host.trap = None
+            host.disk.prepared_xa = host.disk.unreadable = False
             for run in self.running(host):
                 run.frozen = False
             if host.agent is None:

@@ -1,0 +1,58 @@
+"""A few thousand schedules in each run of the tests; make simulate runs more."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from galerist import model
+from tests.simulation import fast
+from tests.simulation.galera import Violation
+from tests.simulation.schedule import TOTAL, Schedule, draw, run, shrunk
+
+
+@pytest.mark.parametrize("first", range(1, 1501, 250))
+def test_no_promise_is_broken(first: int, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL)
+    for seed in range(first, first + 250):
+        schedule = draw(seed)
+        violation = run(schedule).violation
+        if violation is not None:
+            told = run(shrunk(schedule, violation), tell=True)
+            pytest.fail(f"seed {seed}: {violation}\n" + "\n".join(told.trace))
+
+
+def test_schedules_are_as_hard_as_promised(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL)
+    drawn = [draw(seed) for seed in range(1, 201)]
+    outcomes = [run(schedule) for schedule in drawn]
+    assert all(3 <= schedule.count <= 5 and len(schedule.events) >= 60 for schedule in drawn)
+    assert sum(sum(outcome.faults.values()) >= 4 for outcome in outcomes) >= 190
+    assert sum(any(kind in outcome.faults for kind in TOTAL) for outcome in outcomes) >= 90
+
+
+def test_a_schedule_runs_the_same_way_every_time(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL)
+    for seed in (7, 8, 9):
+        assert run(draw(seed), tell=True).trace == run(draw(seed), tell=True).trace
+
+
+def test_the_fast_texts_change_nothing(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    caplog.set_level(logging.CRITICAL)
+    quick = [run(draw(seed), tell=True).trace for seed in range(20, 26)]
+    monkeypatch.setattr(fast, "dump", model.dump)
+    monkeypatch.setattr(fast, "load", model.load)
+    assert [run(draw(seed), tell=True).trace for seed in range(20, 26)] == quick
+
+
+def test_a_failing_schedule_is_shrunk() -> None:
+    schedule = Schedule(3, None, True, tuple(("tick", 0, number, 0) for number in range(40)))
+
+    def fails(candidate: Schedule) -> bool:
+        return {event[2] for event in candidate.events} >= {3, 17}
+
+    from tests.simulation.schedule import shrink
+
+    assert [event[2] for event in shrink(schedule, fails).events] == [3, 17]
+    assert Violation("P1", "x").promise == "P1"
