@@ -1,0 +1,130 @@
+"""``python -m tests.faults``: rounds of faults on the real parts. Exit code 0 only without a violation."""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.faults import kinds, rounds
+from tests.faults.fleet import Fleet
+from tests.faults.network import Needs, require, sweep
+from tests.faults.probe import Prober
+from tests.faults.rounds import Ledger, Result
+
+LINE = "{:>5} {:<90} {:>4} {:>6} {:>6} {:>6} {:>6}  {}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _options(arguments)
+    try:
+        require()
+    except Needs as error:
+        print(f"faults: {error}", file=sys.stderr)
+        return 1
+    sweep()
+    top = Path(tempfile.mkdtemp(prefix=f"gfaults-log-{options.seed}-", dir="/tmp"))
+    print(f"seed {options.seed}, {options.nodes} nodes; a log of every round in {top}")
+    print(LINE.format("round", "faults", "gens", "acked", "gap", "writes", "full", "violations"), flush=True)
+    results = run(options, top)
+    print(summary(results))
+    violations = sum(len(result.violations) for result in results)
+    for result in results:
+        for text in result.violations:
+            print(f"round {result.number}: {text}")
+    print(f"{len(results)} rounds, {violations} violations")
+    return 1 if violations or not results else 0
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=20, help="how many rounds")
+    parser.add_argument("--seed", type=int, default=None, help="what the faults are drawn from (default: by chance)")
+    parser.add_argument("--first", type=int, default=0, help="the number of the first round, to replay one")
+    parser.add_argument("--nodes", type=int, default=3, help="how many nodes (3 or 5)")
+    parser.add_argument("--sst", default=None, choices=("rsync", "mariabackup"), help="default: drawn from the seed")
+    parser.add_argument("--kind", action="append", choices=sorted(kinds.KINDS), help="only these kinds, alone, in turn")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no round after so many seconds")
+    options = parser.parse_args(arguments)
+    if options.seed is None:
+        options.seed = random.SystemRandom().randrange(10**6)
+    if options.sst is None:
+        options.sst = random.Random(f"{options.seed}/sst").choice(("rsync", "mariabackup"))
+    return options
+
+
+def run(options: argparse.Namespace, top: Path) -> list[Result]:
+    """All rounds. A cluster that has violated a promise, or does not heal, is replaced by a new one."""
+    results: list[Result] = []
+    end = time.monotonic() + options.seconds
+    number, last = options.first, options.first + options.rounds
+    while number < last and time.monotonic() < end:
+        with Fleet(options.nodes, options.sst) as fleet, Prober(fleet) as prober:
+            ledger = Ledger()
+            try:
+                rounds.begin(fleet, prober, ledger)
+            except AssertionError as error:
+                results.append(_show(Result(options.seed, number, (), [f"P4: {error}"]), fleet, top))
+                return results
+            while number < last and time.monotonic() < end:
+                if options.kind:
+                    name = options.kind[(number - options.first) % len(options.kind)]
+                    faults = kinds.one(name, options.seed, number, fleet.nodes, fleet.etcds)
+                else:
+                    faults = kinds.draw(options.seed, number, fleet.nodes, fleet.etcds)
+                result = rounds.play(fleet, prober, ledger, options.seed, number, faults)
+                results.append(_show(result, fleet, top))
+                number += 1
+                if result.violations:
+                    break
+            else:
+                wrong = fleet.stop()
+                if wrong:
+                    results[-1].violations += wrong
+                    rounds.keep(fleet, top / f"round-{results[-1].number}")
+    return results
+
+
+def _show(result: Result, fleet: Fleet, top: Path) -> Result:
+    if result.violations:
+        rounds.keep(fleet, top / f"round-{result.number}")
+    (top / f"round-{result.number}.json").write_text(result.as_json())
+    print(
+        LINE.format(
+            result.number, result.text[:90], result.generations, result.acknowledged, *map(_number, (result.gap, result.writes, result.full)),
+            "; ".join(result.violations)[:200] or "-",
+        ),
+        flush=True,
+    )  # fmt: skip
+    return result
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def summary(results: list[Result]) -> str:
+    """One line per kind of fault: rounds it was in, violations, and the slowest return of writes and of full strength."""
+    found: dict[str, list[Result]] = collections.defaultdict(list)
+    for result in results:
+        for fault in result.faults:
+            found[fault.kind].append(result)
+    lines = [
+        "",
+        f"{'fault':<20} {'rounds':>6} {'violations':>10} {'writes':>8} {'full strength':>14}   (slowest, s after healing)",
+    ]
+    for kind in sorted(kinds.KINDS):
+        those = found.get(kind, [])
+        writes = max((result.writes for result in those if result.writes is not None), default=None)
+        full = max((result.full for result in those if result.full is not None), default=None)
+        bad = sum(len(result.violations) for result in those)
+        lines.append(f"{kind:<20} {len(those):>6} {bad:>10} {_number(writes):>8} {_number(full):>14}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

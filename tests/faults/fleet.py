@@ -1,0 +1,343 @@
+"""A whole cluster on hosts of its own: every part started as in production, by its own command and settings file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pymysql
+
+from galerist.galera.stamp import Stamp
+from galerist.local.render import toml
+from galerist.model import Report, State, load
+from galerist.registry.contract import Registry, RegistryError
+from galerist.registry.keys import Keys
+from galerist.registry.open import open_registry
+from galerist.settings import load as load_settings
+from tests.faults.network import Network, state
+
+CLUSTER = "faults"
+TTL = 3.0  # s; short, so that faults can outlast every lease
+TABLE = "acks"
+WRITE, ALL = 3306, 3308  # the proxy's ports
+GRACE = 30.0  # s for things that need no more than a moment on an idle machine
+
+
+class Fleet:
+    """``nodes`` nodes, three etcd members and one proxy. All of it is gone after ``with``."""
+
+    def __init__(self, nodes: int = 3, sst_method: str = "rsync") -> None:
+        self.nodes = tuple(f"n{number}" for number in range(1, nodes + 1))
+        self.etcds = ("e1", "e2", "e3")
+        self.sst_method = sst_method
+        self.keys = Keys(CLUSTER)
+        hosts = {name: str(10 + number) for number, name in enumerate(self.nodes, 1)}
+        hosts |= {name: str(20 + number) for number, name in enumerate(self.etcds, 1)}
+        self.network = Network(hosts | {"p1": "31", "client": "41"})
+        self.top = Path(tempfile.mkdtemp(prefix="gfault-", dir="/tmp"))
+        self.top.chmod(0o755)  # mariadbd runs as another user
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._registry: Registry | None = None
+        self._stack = contextlib.ExitStack()
+        self._token = "one"
+
+    def __enter__(self) -> Fleet:
+        try:
+            self._stack.enter_context(self.network)
+            self._stack.enter_context(self.network.standing_on("client"))
+            self._write_files()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._registry is not None:
+            self._registry.close()
+            self._registry = None
+        for host in self.network.addresses:
+            self.signal(self.network.pids(host), signal.SIGKILL)
+        for child in self._children.values():
+            child.wait()
+        self._stack.close()
+        shutil.rmtree(self.top, ignore_errors=True)
+
+    # -- files -------------------------------------------------------------------------------
+
+    def home(self, node: str) -> Path:
+        return self.top / node
+
+    def socket(self, node: str) -> Path:
+        return self.home(node) / "run" / "s.sock"
+
+    def address(self, host: str) -> str:
+        return self.network.addresses[host]
+
+    def node_at(self, address: str) -> str:
+        return next((name for name in self.nodes if self.address(name) == address.partition(":")[0]), address)
+
+    def registry_url(self) -> str:
+        return "etcd3://" + ",".join(f"{self.address(name)}:2379" for name in self.etcds)
+
+    def _write_files(self) -> None:
+        (self.top / "secrets").mkdir(mode=0o700)
+        for name in ("root", "sst", "check", "app"):
+            file = self.top / "secrets" / name
+            file.write_text(secrets.token_hex(12) + "\n")
+            file.chmod(0o600)
+        common: dict[str, object] = {"cluster": CLUSTER, "registry": self.registry_url(), "ttl": TTL}
+        for node in self.nodes:
+            home = self.home(node)
+            home.mkdir(mode=0o755)
+            values = common | {
+                "node": node,
+                "host": self.address(node),
+                "datadir": str(home / "data"),
+                "stamp_dir": str(home / "stamp"),
+                "run_dir": str(home / "run"),
+                "socket": str(self.socket(node)),
+                "error_log": str(home / "mariadb.err"),
+                "expect": ",".join(self.nodes),
+                "sst_method": self.sst_method,
+                "sst_user": "galerist_sst",
+                "app_user": "app",
+                "app_database": "app",
+            }
+            values |= {
+                f"{name}_password_file": str(self.top / "secrets" / name) for name in ("root", "sst", "check", "app")
+            }
+            small = {"innodb_buffer_pool_size": "32M", "innodb_log_file_size": "16M"}
+            text = (
+                toml(values)
+                + "\n[mariadb]\n"
+                + "".join(f"{key} = {json.dumps(value)}\n" for key, value in small.items())
+            )
+            (home / "settings.toml").write_text(text)
+        proxy = common | {
+            "proxy": "p1",
+            "proxy_host": self.address("p1"),
+            "haproxy_dir": str(self.top / "p1" / "haproxy"),
+        }
+        (self.top / "p1").mkdir(mode=0o755)
+        (self.top / "p1" / "settings.toml").write_text(toml(proxy))
+        (self.top / "registry.toml").write_text(toml({"cluster": CLUSTER, "registry": self.registry_url()}))
+
+    # -- parts -------------------------------------------------------------------------------
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of all parts, in the order of starting; a node's name is that of its agent."""
+        return (*self.etcds, *self.nodes, *(f"{node}-check" for node in self.nodes), "p1")
+
+    def _command(self, part: str) -> tuple[str, list[str]]:
+        """The host of a part, and its command line."""
+        host = part.removesuffix("-check")
+        if part in self.etcds:
+            base = f"http://{self.address(part)}"
+            words = ["etcd", "--name", part, "--data-dir", str(self.top / part)]
+            words += ["--listen-client-urls", f"{base}:2379", "--advertise-client-urls", f"{base}:2379"]
+            words += ["--listen-peer-urls", f"{base}:2380", "--initial-advertise-peer-urls", f"{base}:2380"]
+            members = ",".join(f"{name}=http://{self.address(name)}:2380" for name in self.etcds)
+            words += ["--initial-cluster", members, "--initial-cluster-token", self._token]
+            words += ["--logger=zap", "--log-outputs=stderr", "--log-level=warn"]
+            return host, words
+        command = "clustercheck" if part.endswith("-check") else "haproxy" if part == "p1" else "bootstrap"
+        settings = (self.top if part == "p1" else self.home(host).parent) / host / "settings.toml"
+        return host, [sys.executable, "-m", "galerist", command, "--config", str(settings)]
+
+    def start(self, *parts: str) -> None:
+        """Start parts that do not run."""
+        environment = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("GALERIST_", "ETCD_", "MYSQL_")) and not key.lower().endswith("_proxy")
+        }
+        environment |= {"PYTHONUNBUFFERED": "1", "TMPDIR": "/tmp", "ETCD_UNSUPPORTED_ARCH": "arm64"}
+        environment["PATH"] = environment.get("PATH", "") + ":/usr/sbin:/sbin"
+        for part in parts:
+            if self.running(part):
+                continue
+            host, words = self._command(part)
+            with (self.top / f"{part}.log").open("ab") as log:
+                self._children[part] = subprocess.Popen(
+                    self.network.command(host, *words), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                    cwd="/", env=environment, start_new_session=True,
+                )  # fmt: skip
+
+    def running(self, part: str) -> bool:
+        child = self._children.get(part)
+        return child is not None and child.poll() is None
+
+    def exit_code(self, part: str) -> int | None:
+        return self._children[part].poll()
+
+    def agent(self, node: str) -> list[int]:
+        return [self._children[node].pid] if self.running(node) else []
+
+    def servers(self, node: str) -> list[int]:
+        """Every mariadbd on a node's host, also one that only recovers its position."""
+        return self._named(node, "mariadbd")
+
+    def haproxies(self) -> list[int]:
+        return self._named("p1", "haproxy")
+
+    def etcd(self, member: str) -> list[int]:
+        return [self._children[member].pid] if self.running(member) else []
+
+    def _named(self, host: str, name: str) -> list[int]:
+        found = []
+        for pid in self.network.pids(host):
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{pid}/comm").read_text().strip() == name:
+                    found.append(pid)
+        return found
+
+    def signal(self, pids: Iterable[int], number: signal.Signals) -> None:
+        """Send a signal to processes, as nearly at once as a loop can do it; some may be gone."""
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def everything(self, *hosts: str) -> list[int]:
+        return [pid for host in hosts or self.hosts for pid in self.network.pids(host)]
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """All hosts but the clients'."""
+        return (*self.nodes, *self.etcds, "p1")
+
+    def wipe_registry(self) -> None:
+        """Kill all etcd members, remove what they hold, and start them as a new cluster."""
+        self.signal([pid for name in self.etcds for pid in self.etcd(name)], signal.SIGKILL)
+        for name in self.etcds:
+            self._children[name].wait()
+            shutil.rmtree(self.top / name, ignore_errors=True)
+        self._token = secrets.token_hex(4)
+        self.start(*self.etcds)
+
+    def wipe_disk(self, node: str) -> None:
+        """A new, empty disk for a node on which nothing runs."""
+        for name in ("data", "stamp", "run"):
+            shutil.rmtree(self.home(node) / name, ignore_errors=True)
+
+    def heal(self) -> None:
+        """End every fault: the network whole, nothing frozen, everything started."""
+        self.network.mend()
+        self.signal(self.everything(), signal.SIGCONT)
+        self.start(*self.parts)
+
+    def stop(self) -> list[str]:
+        """A clean end of everything. What does not end, or ends with an error, or leaves something behind."""
+        wrong = []
+        for part in reversed(self.parts):
+            if self.running(part):
+                self._children[part].terminate()
+        for part in reversed(self.parts):
+            if part not in self._children:
+                continue
+            try:
+                code = self._children[part].wait(60)
+            except subprocess.TimeoutExpired:
+                wrong.append(f"{part} does not end on SIGTERM")
+                continue
+            if code != 0 and part not in self.etcds:
+                wrong.append(f"{part} ended with {code}")
+        deadline = time.monotonic() + GRACE
+        while self.everything() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return wrong + [f"left behind: {self.describe(pid)}" for pid in self.everything()]
+
+    def describe(self, pid: int) -> str:
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            return f"{pid} [{state(pid)}] {words.strip()}"
+        except OSError:
+            return f"{pid} (gone)"
+
+    def strangers(self) -> list[str]:
+        """Processes that a cluster at full strength does not have."""
+        found = []
+        for node in self.nodes:
+            known = {*self.agent(node), *self.servers(node), self._children[f"{node}-check"].pid}
+            found += [f"{node}: {self.describe(pid)}" for pid in self.network.pids(node) if pid not in known]
+            if len(self.servers(node)) != 1:
+                found.append(f"{node}: {len(self.servers(node))} servers")
+        return found
+
+    # -- looking -----------------------------------------------------------------------------
+
+    @property
+    def registry(self) -> Registry:
+        if self._registry is None:
+            self._registry = open_registry(load_settings({}, {}, self.top / "registry.toml"))
+        return self._registry
+
+    def state(self) -> State:
+        """Raises RegistryError."""
+        raw = self.registry.get(self.keys.state)
+        return load(State, raw) if raw is not None else State()
+
+    def reports(self) -> dict[str, Report]:
+        """What the agents that run now report. Raises RegistryError."""
+        found = [load(Report, text) for text in self.registry.list(self.keys.members).values()]
+        return {report.node: report for report in found if report.agent_pid in self.agent(report.node)}
+
+    def stamp(self, node: str) -> Stamp:
+        """Raises OSError, ValueError."""
+        return load(Stamp, (self.home(node) / "stamp" / "stamp.json").read_text())
+
+    def tainted(self, node: str) -> bool:
+        return (self.home(node) / "stamp" / "taint").exists()
+
+    def says(self) -> list[str]:
+        """What every node says, for people."""
+        lines = []
+        for part in self.parts:
+            if part in self._children and not self.running(part):
+                lines.append(f"{part} ended with {self.exit_code(part)}")
+        try:
+            recorded = self.state()
+            lines.append(f"state: {recorded}")
+            reports = self.reports()
+            for node in self.nodes:
+                report = reports.get(node)
+                lines.append(
+                    f"{node}: {report.server} {report.cluster_status} {report.role} {report.data} at {report.position}: "
+                    f"{report.reason} (seen: {'; '.join(report.evidence)}) (ends by: {report.remedy})"
+                    if report is not None
+                    else f"{node}: does not report"
+                )
+        except (RegistryError, ValueError) as error:
+            lines.append(f"registry: {error}")
+        return lines
+
+    # -- SQL ---------------------------------------------------------------------------------
+
+    def connect(self, host: str, port: int, timeout: float = 8.0) -> Any:
+        """A connection of the application's account, autocommit. Raises pymysql.MySQLError, OSError."""
+        return pymysql.connect(
+            host=self.address(host), port=port, user="app", password=(self.top / "secrets" / "app").read_text().strip(),
+            database="app", connect_timeout=3, read_timeout=timeout, write_timeout=timeout, autocommit=True,
+            ssl_disabled=True,
+        )  # fmt: skip
+
+    def root(self, node: str, timeout: float = 30.0) -> Any:
+        """A connection of the administrator, by the socket: no network is between."""
+        return pymysql.connect(
+            unix_socket=str(self.socket(node)), user="root", connect_timeout=3, read_timeout=timeout,
+            write_timeout=timeout, autocommit=True, ssl_disabled=True,
+        )  # fmt: skip
