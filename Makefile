@@ -6,7 +6,7 @@ help:
 	@echo 'make down    end it'
 	@echo 'make test    all tests but the long ones'
 	@echo 'make lint    style, types, layers'
-	@echo 'make faults  the long rounds of killing and cutting'
+	@echo 'make faults ROUNDS=20 SEED=1   killing and cutting the real parts in network namespaces (root)'
 	@echo 'make simulate N=10000 SEED=1   the protocol against random schedules of faults'
 	@echo 'make mutants  SEED=1   wrong variants of the protocol, which the simulation must catch'
 	@echo 'make bench   speed and size against a bare script'
@@ -30,7 +30,7 @@ lint: setup
 	.venv/bin/lint-imports
 
 faults: setup
-	.venv/bin/python -m pytest -m slow tests/faults --durations=0 $(ARGS)
+	.venv/bin/python -m tests.faults --rounds $(or $(ROUNDS),20) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench: setup
 	.venv/bin/python -m pytest -m slow tests/benchmarks -s $(ARGS)
