@@ -102,6 +102,9 @@ class Loader:
             failed = replace(record, status="failed", error=f"{record.by} ended in the middle of the load")
             self._registry.swap(self._key, raw, dump(failed))
             return
+        if record is not None and record.status == "running" and record.boot == self._boot:
+            self._begin(record)  # we have won it without hearing so
+            return
         if not due(facts, record):
             return
         if record is None and (marker := self._marker()) is not None:
@@ -110,6 +113,9 @@ class Loader:
         mine = Initialisation("running", by=facts.me.node, boot=self._boot)
         if self._registry.swap(self._key, raw, dump(mine)) is not Swap.WON:
             return
+        self._begin(mine)
+
+    def _begin(self, mine: Initialisation) -> None:
         log.info("The cluster has reached its size: loading %s.", ", ".join(str(file) for file in self._files))
         self._record, self._published = mine, dump(mine)
         self._thread = threading.Thread(target=self._load, args=(mine,), name="load", daemon=True)
@@ -143,29 +149,28 @@ class Loader:
             record = replace(record, status="done", percent=100)
             self._mark(record)
             log.info("The dumps are loaded.")
-        except (OSError, ValueError, EOFError) as error:
-            record = replace(self._record or record, status="failed", error=str(error))
-            log.error(
-                "The load of %s failed: %s. It is tried again only by order: galerist load --retry", record.file, error
-            )
+        except Exception as error:  # whatever it was (zlib and zstandard have errors of their own): it has to be shown
+            text = f"{record.file}: {str(error) or repr(error)}" if record.file else str(error)
+            record = replace(record, percent=(self._record or record).percent, status="failed", error=text)
+            log.error("The load failed: %s. It is tried again only by order: galerist load --retry", text)
             try:
                 self._mark(record)
-            except OSError as again:
+            except (OSError, ValueError) as again:
                 log.error("The marker in the database could not be written: %s", again)
         self._record = record
 
     def _feed(self, file: Path, record: Initialisation, number: int) -> None:
         size = max(1, file.stat().st_size)
-        with file.open("rb") as raw, _reader(file, raw) as text, self._mariadb() as client:
+        with file.open("rb") as raw, self._mariadb() as client:
             assert client.stdin is not None
-            while block := text.read(BLOCK):
+            for block in blocks(file, raw):
                 try:
                     client.stdin.write(block)
                 except BrokenPipeError:
                     break  # the client says why below
                 percent = int(100 * (number + min(1.0, raw.tell() / size)) / len(self._files))
                 self._record = replace(record, percent=min(99, percent))
-            _finish(client, file.name)
+            _finish(client)
 
     def _mark(self, record: Initialisation) -> None:
         text = dump(record).replace("\\", "\\\\").replace("'", "''")
@@ -177,10 +182,10 @@ class Loader:
         with self._mariadb(database="") as client:
             assert client.stdin is not None
             client.stdin.write(statement.encode())
-            _finish(client, "marker")
+            _finish(client)
 
     def _marker(self) -> Initialisation | None:
-        with self._mariadb(database="") as client:
+        with self._mariadb(database="", output=subprocess.PIPE) as client:
             out, error = client.communicate(f"SELECT record FROM {MARKER} WHERE id = 1;\n".encode(), timeout=30)
         if client.returncode != 0:
             if b"ERROR 1146" in error or b"ERROR 1049" in error:  # no such table, no such database
@@ -189,12 +194,14 @@ class Loader:
         return read_record(out.decode().strip() or None)
 
     @contextmanager
-    def _mariadb(self, database: str | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    def _mariadb(
+        self, database: str | None = None, output: int = subprocess.DEVNULL
+    ) -> Iterator[subprocess.Popen[bytes]]:
         chosen = self._database if database is None else database
         command = ["mariadb", "--no-defaults", f"--socket={self._socket}", "--batch", "--raw", "--skip-column-names"]
         client = subprocess.Popen(
             [*command, *([chosen] if chosen else [])],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            stdin=subprocess.PIPE, stdout=output, stderr=subprocess.PIPE,
         )  # fmt: skip
         self._client = client
         try:
@@ -205,25 +212,35 @@ class Loader:
             client.wait()
 
 
-def _finish(client: subprocess.Popen[bytes], what: str) -> None:
+def _finish(client: subprocess.Popen[bytes]) -> None:
     _, error = client.communicate()
     if client.returncode != 0:
         lines = error.decode(errors="replace").strip().splitlines()
-        raise ValueError(f"{what}: {lines[-1] if lines else f'the client ended with {client.returncode}'}")
+        raise ValueError(lines[-1] if lines else f"the client ended with {client.returncode}")
 
 
-@contextmanager
-def _reader(file: Path, raw: BinaryIO) -> Iterator[BinaryIO]:
+def blocks(file: Path, raw: BinaryIO) -> Iterator[bytes]:
+    """The text of a dump, unpacked as its name says. Raises EOFError for one that was cut off."""
     if file.suffix == ".gz":
         with gzip.open(raw) as text:
-            yield text  # type: ignore[misc]  # a GzipFile reads bytes
+            while block := text.read(BLOCK):
+                yield block
     elif file.suffix == ".zst":
         import zstandard
 
-        with zstandard.ZstdDecompressor().stream_reader(raw) as text:
-            yield text
+        unpacker = None
+        while packed := raw.read(BLOCK):
+            while packed:  # a file may hold several frames
+                unpacker = unpacker or zstandard.ZstdDecompressor().decompressobj()
+                if block := unpacker.decompress(packed):
+                    yield block
+                packed = unpacker.unused_data
+                unpacker = None if unpacker.eof else unpacker
+        if unpacker is not None:
+            raise EOFError("the compressed file ended before the end of the dump")
     else:
-        yield raw
+        while block := raw.read(BLOCK):
+            yield block
 
 
 def read_record(text: str | None) -> Initialisation | None:
