@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
 import shutil
@@ -99,35 +98,10 @@ class Fleet:
             file = self.top / "secrets" / name
             file.write_text(secrets.token_hex(12) + "\n")
             file.chmod(0o600)
-        common: dict[str, object] = {"cluster": CLUSTER, "registry": self.registry_url(), "ttl": TTL}
         for node in self.nodes:
-            home = self.home(node)
-            home.mkdir(mode=0o755)
-            values = common | {
-                "node": node,
-                "host": self.address(node),
-                "datadir": str(home / "data"),
-                "stamp_dir": str(home / "stamp"),
-                "run_dir": str(home / "run"),
-                "socket": str(self.socket(node)),
-                "error_log": str(home / "mariadb.err"),
-                "expect": ",".join(self.nodes),
-                "sst_method": self.sst_method,
-                "sst_user": "galerist_sst",
-                "app_user": "app",
-                "app_database": "app",
-            }
-            values |= {
-                f"{name}_password_file": str(self.top / "secrets" / name) for name in ("root", "sst", "check", "app")
-            }
-            small = {"innodb_buffer_pool_size": "32M", "innodb_log_file_size": "16M"}
-            text = (
-                toml(values)
-                + "\n[mariadb]\n"
-                + "".join(f"{key} = {json.dumps(value)}\n" for key, value in small.items())
-            )
-            (home / "settings.toml").write_text(text)
-        proxy = common | {
+            self.home(node).mkdir(mode=0o755)
+            self._write_node(node)
+        proxy = self._common() | {
             "proxy": "p1",
             "proxy_host": self.address("p1"),
             "haproxy_dir": str(self.top / "p1" / "haproxy"),
@@ -135,6 +109,30 @@ class Fleet:
         (self.top / "p1").mkdir(mode=0o755)
         (self.top / "p1" / "settings.toml").write_text(toml(proxy))
         (self.top / "registry.toml").write_text(toml({"cluster": CLUSTER, "registry": self.registry_url()}))
+
+    def _common(self) -> dict[str, object]:
+        return {"cluster": CLUSTER, "registry": self.registry_url(), "ttl": TTL}
+
+    def _write_node(self, node: str) -> None:
+        home = self.home(node)
+        values = self._common() | {
+            "node": node,
+            "host": self.address(node),
+            "datadir": str(home / "data"),
+            "stamp_dir": str(home / "stamp"),
+            "run_dir": str(home / "run"),
+            "socket": str(self.socket(node)),
+            "error_log": str(home / "mariadb.err"),
+            "expect": ",".join(self.nodes),
+            "sst_method": self.sst_method,
+            "sst_user": "galerist_sst",
+            "app_user": "app",
+            "app_database": "app",
+        }
+        for name in ("root", "sst", "check", "app"):
+            values[f"{name}_password_file"] = str(self.top / "secrets" / name)
+        small = 'innodb_buffer_pool_size = "32M"\ninnodb_log_file_size = "16M"\n'
+        (home / "settings.toml").write_text(f"{toml(values)}\n[mariadb]\n{small}")
 
     # -- parts -------------------------------------------------------------------------------
 
@@ -151,8 +149,7 @@ class Fleet:
             words = ["etcd", "--name", part, "--data-dir", str(self.top / part)]
             words += ["--listen-client-urls", f"{base}:2379", "--advertise-client-urls", f"{base}:2379"]
             words += ["--listen-peer-urls", f"{base}:2380", "--initial-advertise-peer-urls", f"{base}:2380"]
-            members = ",".join(f"{name}=http://{self.address(name)}:2380" for name in self.etcds)
-            words += ["--initial-cluster", members, "--initial-cluster-token", self._token]
+            words += ["--initial-cluster", self._etcd_members(), "--initial-cluster-token", self._token]
             words += ["--logger=zap", "--log-outputs=stderr", "--log-level=warn"]
             return host, words
         command = "clustercheck" if part.endswith("-check") else "haproxy" if part == "p1" else "bootstrap"
@@ -220,14 +217,53 @@ class Fleet:
         """All hosts but the clients'."""
         return (*self.nodes, *self.etcds, "p1")
 
-    def wipe_registry(self) -> None:
-        """Kill all etcd members, remove what they hold, and start them as a new cluster."""
+    def save_registry(self) -> bool:
+        """Keep a backup of the registry, leases and all. False: no member gives one."""
+        for name in self.etcds:
+            endpoint = f"http://{self.address(name)}:2379"
+            with contextlib.suppress(OSError):
+                _run(
+                    "etcdctl",
+                    "--endpoints",
+                    endpoint,
+                    "--command-timeout",
+                    "3s",
+                    "snapshot",
+                    "save",
+                    str(self.top / "backup"),
+                )
+                return True
+        return False
+
+    def wipe_registry(self, backup: bool = False) -> None:
+        """Kill all etcd members, remove what they hold, and start them as a new cluster, empty or from the backup."""
         self.signal([pid for name in self.etcds for pid in self.etcd(name)], signal.SIGKILL)
+        self._token = secrets.token_hex(4)
         for name in self.etcds:
             self._children[name].wait()
             shutil.rmtree(self.top / name, ignore_errors=True)
-        self._token = secrets.token_hex(4)
+            if backup:
+                words = [
+                    "snapshot",
+                    "restore",
+                    str(self.top / "backup"),
+                    "--name",
+                    name,
+                    "--data-dir",
+                    str(self.top / name),
+                ]
+                words += ["--initial-cluster", self._etcd_members(), "--initial-cluster-token", self._token]
+                _run("etcdctl", *words, "--initial-advertise-peer-urls", f"http://{self.address(name)}:2380")
         self.start(*self.etcds)
+
+    def _etcd_members(self) -> str:
+        return ",".join(f"{name}=http://{self.address(name)}:2380" for name in self.etcds)
+
+    def move(self, addresses: dict[str, str]) -> None:
+        """Give hosts on which nothing runs other addresses."""
+        self.network.move(addresses)
+        for node in self.nodes:
+            self._write_node(node)
 
     def wipe_disk(self, node: str) -> None:
         """A new, empty disk for a node on which nothing runs."""
@@ -341,3 +377,9 @@ class Fleet:
             unix_socket=str(self.socket(node)), user="root", connect_timeout=3, read_timeout=timeout,
             write_timeout=timeout, autocommit=True, ssl_disabled=True,
         )  # fmt: skip
+
+
+def _run(*words: str) -> None:
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env={**os.environ, "ETCDCTL_API": "3"})
+    if done.returncode != 0:
+        raise OSError(f"{' '.join(words)}: {done.stderr.strip()}")

@@ -8,7 +8,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from galerist.model import Identity
+from galerist.registry.contract import RegistryError
 from tests.faults.fleet import GRACE, TTL, Fleet
+from tests.faults.network import SUBNET
 
 KILL, STOP, TERM = signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM
 
@@ -145,6 +148,56 @@ _etcd_kinds()
 def _wipe_etcd(rng: random.Random, nodes: tuple[str, ...], etcds: tuple[str, ...]) -> Fault:
     hold = _some(rng)
     return Fault("wipe-etcd", f"wipe-etcd {hold}s", hold, Fleet.wipe_registry)
+
+
+@kind("restore-registry")
+def _restore_registry(rng: random.Random, nodes: tuple[str, ...], etcds: tuple[str, ...]) -> Fault:
+    """The registry turns back to a state before the newest generation, with old reports under living leases."""
+    down, hold = rng.random() < 0.5, _some(rng)
+
+    def apply(fleet: Fleet) -> None:
+        if not fleet.save_registry():
+            return  # another fault has taken the registry away
+        before = _identity(fleet)
+        fleet.signal(fleet.everything(*nodes), KILL)
+        _until(lambda: not fleet.everything(*nodes), GRACE)
+        fleet.start(*nodes)
+        _until(lambda: _identity(fleet) not in (None, before), 2 * GRACE)
+        if down:
+            fleet.signal(fleet.everything(*nodes), KILL)
+            _until(lambda: not fleet.everything(*nodes), GRACE)
+        fleet.wipe_registry(backup=True)
+
+    text = f"restore-registry from before the newest generation, all nodes {'killed' if down else 'serving'}, {hold}s"
+    return Fault("restore-registry", text, hold, apply)
+
+
+def _identity(fleet: Fleet) -> Identity | None:
+    try:
+        return fleet.state().identity
+    except RegistryError:
+        return None
+
+
+@kind("new-addresses")
+def _new_addresses(rng: random.Random, nodes: tuple[str, ...], etcds: tuple[str, ...]) -> Fault:
+    """All nodes are down, and come back with one another's addresses, or with new ones."""
+    swapped, number = rng.random() < 0.5, rng.choice((KILL, TERM))
+
+    def apply(fleet: Fleet) -> None:
+        pids = fleet.everything(*nodes) if number is KILL else [pid for node in nodes for pid in fleet.agent(node)]
+        fleet.signal(pids, number)
+        _until(lambda: not any(fleet.servers(node) or fleet.agent(node) for node in nodes), 3 * GRACE)
+        fleet.signal(fleet.everything(*nodes), KILL)
+        _until(lambda: not fleet.everything(*nodes), GRACE)
+        old = [fleet.address(node) for node in nodes]
+        used = set(fleet.network.addresses.values())
+        fresh = [address for last in range(100, 200) if (address := f"{SUBNET}.{last}") not in used]
+        fleet.move(dict(zip(nodes, [*old[1:], old[0]] if swapped else fresh, strict=False)))
+
+    how = "one another's" if swapped else "fresh"
+    text = f"new-addresses {how}, after {'kill -9' if number is KILL else 'clean stops'}"
+    return Fault("new-addresses", text, 0.5, apply)
 
 
 @kind("kill-everything")

@@ -138,6 +138,16 @@ class Network:
                 _kill_inside(entry)
                 subprocess.run(["ip", "netns", "del", entry.name], check=False)
 
+    def move(self, addresses: dict[str, str]) -> None:
+        """Give some hosts other addresses, all at once: they may change places."""
+        for host in addresses:
+            _ip("-n", self.namespace(host), "addr", "flush", "dev", "eth0")
+        for host, address in addresses.items():
+            _ip("-n", self.namespace(host), "addr", "add", f"{address}/24", "dev", "eth0")
+            self.addresses[host] = address
+        for host in self.addresses:
+            _ip("-n", self.namespace(host), "neigh", "flush", "all")
+
     def command(self, host: str, *words: str) -> list[str]:
         """The command line that runs ``words`` on a host."""
         return ["ip", "netns", "exec", self.namespace(host), *words]

@@ -80,7 +80,7 @@ def play(fleet: Fleet, prober: Prober, ledger: Ledger, seed: int, number: int, f
     result.notes["began"] = time.strftime("%H:%M:%S")
     with Clients(fleet, number) as clients:
         time.sleep(SETTLED)
-        threads = [threading.Thread(target=fault.apply, args=(fleet,)) for fault in faults]
+        threads = [threading.Thread(target=_apply, args=(fault, fleet, result)) for fault in faults]
         for position, thread in enumerate(threads):
             time.sleep(position * (number % 4) * 0.7)  # together, or one into what the other has caused
             thread.start()
@@ -115,6 +115,13 @@ def play(fleet: Fleet, prober: Prober, ledger: Ledger, seed: int, number: int, f
     ]
     result.notes["full_transfers"] = {node: _transfers(fleet, node) for node in fleet.nodes}
     return result
+
+
+def _apply(fault: Fault, fleet: Fleet, result: Result) -> None:
+    try:
+        fault.apply(fleet)
+    except Exception as error:  # the round must not look as if it had been made
+        result.violations.append(f"the fault {fault.kind} could not be made: {error!r}")
 
 
 def weakness(fleet: Fleet, prober: Prober) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.faults.probe import Answer, Span, two_primaries
 NODES, ETCDS = ("n1", "n2", "n3"), ("e1", "e2", "e3")
 
 
-def answer(*members: str, **changed: bool) -> Answer:
+def answer(*members: str, **changed: Any) -> Answer:
     serving = Answer(primary=True, ready=True, open=True, state=4, uuid="u", conf="1", members=members)
     return dataclasses.replace(serving, **changed)
 
