@@ -16,7 +16,7 @@ from tests.faults.network import Needs, require, sweep
 from tests.faults.probe import Prober
 from tests.faults.rounds import Ledger, Result
 
-LINE = "{:>5} {:<90} {:>4} {:>6} {:>6} {:>6} {:>6}  {}"
+LINE = "{:>5} {:>4} {:>6} {:>6} {:>6} {:>6} {:>10}  {}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     sweep()
     top = Path(tempfile.mkdtemp(prefix=f"gfaults-log-{options.seed}-", dir="/tmp"))
     print(f"seed {options.seed}, {options.nodes} nodes; a log of every round in {top}")
-    print(LINE.format("round", "faults", "gens", "acked", "gap", "writes", "full", "violations"), flush=True)
+    print(LINE.format("round", "gens", "acked", "gap", "writes", "full", "violations", "faults"), flush=True)
     results = run(options, top)
     print(summary(results))
     violations = sum(len(result.violations) for result in results)
@@ -68,15 +68,15 @@ def run(options: argparse.Namespace, top: Path) -> list[Result]:
             try:
                 rounds.begin(fleet, prober, ledger)
             except AssertionError as error:
-                results.append(_show(Result(options.seed, number, (), [f"P4: {error}"]), fleet, top))
+                results.append(_show(Result(options.seed, number, None, [f"P4: {error}"]), fleet, top))
                 return results
             while number < last and time.monotonic() < end:
                 if options.kind:
                     name = options.kind[(number - options.first) % len(options.kind)]
-                    faults = kinds.one(name, options.seed, number, fleet.nodes, fleet.etcds)
+                    plan = kinds.single(name, options.seed, number, fleet.nodes, fleet.etcds)
                 else:
-                    faults = kinds.draw(options.seed, number, fleet.nodes, fleet.etcds)
-                result = rounds.play(fleet, prober, ledger, options.seed, number, faults)
+                    plan = kinds.draw(options.seed, number, fleet.nodes, fleet.etcds)
+                result = rounds.play(fleet, prober, ledger, options.seed, number, plan)
                 results.append(_show(result, fleet, top))
                 number += 1
                 if result.violations:
@@ -93,13 +93,12 @@ def _show(result: Result, fleet: Fleet, top: Path) -> Result:
     if result.violations:
         rounds.keep(fleet, top / f"round-{result.number}")
     (top / f"round-{result.number}.json").write_text(result.as_json())
-    print(
-        LINE.format(
-            result.number, result.text[:90], result.generations, result.acknowledged, *map(_number, (result.gap, result.writes, result.full)),
-            "; ".join(result.violations)[:200] or "-",
-        ),
-        flush=True,
-    )  # fmt: skip
+    times = map(_number, (result.gap, result.writes, result.full))
+    bad = len(result.violations) or "-"
+    print(LINE.format(result.number, result.generations, result.acknowledged, *times, bad, result.plan or ""))
+    for text in result.violations:
+        print(f"      {text[:400]}")
+    sys.stdout.flush()
     return result
 
 
@@ -111,8 +110,8 @@ def summary(results: list[Result]) -> str:
     """One line per kind of fault: rounds it was in, violations, and the slowest return of writes and of full strength."""
     found: dict[str, list[Result]] = collections.defaultdict(list)
     for result in results:
-        for fault in result.faults:
-            found[fault.kind].append(result)
+        for kind in set(result.plan.kinds if result.plan else ()):
+            found[kind].append(result)
     lines = [
         "",
         f"{'fault':<20} {'rounds':>6} {'violations':>10} {'writes':>8} {'full strength':>14}   (slowest, s after healing)",

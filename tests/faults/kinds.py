@@ -49,26 +49,46 @@ def kind(name: str) -> Callable[[Maker], Maker]:
     return keep
 
 
-def draw(seed: int, number: int, nodes: tuple[str, ...], etcds: tuple[str, ...]) -> tuple[Fault, ...]:
-    """The faults of a round: one, or two that overlap. Each pass over all kinds has its own order."""
+@dataclass(frozen=True)
+class Plan:
+    """The faults of a round: ``first`` together; and ``later`` seconds after all is healed, into the recovery, ``then``."""
+
+    first: tuple[Fault, ...]
+    then: Fault | None = None
+    later: float = 0.0
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return tuple(fault.kind for fault in (*self.first, *((self.then,) if self.then else ())))
+
+    def __str__(self) -> str:
+        text = " + ".join(fault.text for fault in self.first)
+        return f"{text}, then after {self.later}s {self.then.text}" if self.then else text
+
+
+def draw(seed: int, number: int, nodes: tuple[str, ...], etcds: tuple[str, ...]) -> Plan:
+    """The plan of a round. Each pass over all kinds has its own order, so that every kind has its turn."""
     names = sorted(KINDS)
     deck = random.Random(f"{seed}/deck/{number // len(names)}").sample(names, len(names))
     rng = random.Random(f"{seed}/{number}")
     first = deck[number % len(names)]
-    chosen = [first]
-    if rng.random() < 0.6:
-        others = [name for name in names if name != first]
+
+    def another() -> str:
         if first in ALONE:
-            others = [name for name in others if name in HARMLESS]
-        elif first not in HARMLESS:
-            others = [name for name in others if name not in ALONE]
-        chosen.append(rng.choice(others))
-    return tuple(KINDS[name](rng, nodes, etcds) for name in chosen)
+            return rng.choice(HARMLESS)
+        return rng.choice([name for name in names if name != first and (first in HARMLESS or name not in ALONE)])
+
+    chosen = [first, another()] if rng.random() < 0.5 else [first]
+    faults = tuple(KINDS[name](rng, nodes, etcds) for name in chosen)
+    if rng.random() < 0.5 or ALONE & {*chosen}:
+        return Plan(faults)
+    then = rng.choice([name for name in names if name not in ALONE])
+    return Plan(faults, KINDS[then](rng, nodes, etcds), round(rng.uniform(0, 10), 1))
 
 
-def one(name: str, seed: int, number: int, nodes: tuple[str, ...], etcds: tuple[str, ...]) -> tuple[Fault, ...]:
+def single(name: str, seed: int, number: int, nodes: tuple[str, ...], etcds: tuple[str, ...]) -> Plan:
     """One fault of a kind that was asked for by name."""
-    return (KINDS[name](random.Random(f"{seed}/{number}"), nodes, etcds),)
+    return Plan((KINDS[name](random.Random(f"{seed}/{number}"), nodes, etcds),))
 
 
 def _some(rng: random.Random) -> float:
@@ -398,4 +418,4 @@ def _until(condition: Callable[[], bool], patience: float, pace: float = 0.1) ->
     return True
 
 
-__all__ = ["KINDS", "Fault", "draw", "one"]
+__all__ = ["KINDS", "Fault", "Plan", "draw", "single"]

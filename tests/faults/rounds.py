@@ -16,7 +16,7 @@ from galerist.model import Generation, Identity
 from galerist.registry.contract import RegistryError
 from tests.faults.clients import Clients
 from tests.faults.fleet import GRACE, TABLE, Fleet
-from tests.faults.kinds import Fault
+from tests.faults.kinds import Fault, Plan
 from tests.faults.probe import Prober, two_primaries
 
 PATIENCE = 150.0  # s from the healing to full strength; far more than it takes, even on a busy machine
@@ -30,7 +30,7 @@ class Result:
 
     seed: int
     number: int
-    faults: tuple[Fault, ...]
+    plan: Plan | None
     violations: list[str] = field(default_factory=list)
     acknowledged: int = 0
     gap: float | None = None  # the longest time without an acknowledgement through the proxy
@@ -39,14 +39,8 @@ class Result:
     generations: int = 0
     notes: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def text(self) -> str:
-        return " + ".join(fault.text for fault in self.faults)
-
     def as_json(self) -> str:
-        values = {key: value for key, value in vars(self).items() if key != "faults"}
-        values |= {"kinds": [fault.kind for fault in self.faults], "faults": [fault.text for fault in self.faults]}
-        return json.dumps(values, indent=1, default=str)
+        return json.dumps(vars(self), indent=1, default=str)
 
 
 class Ledger:
@@ -72,22 +66,18 @@ def begin(fleet: Fleet, prober: Prober, ledger: Ledger) -> None:
     ledger.uuid, ledger.generations = identity.uuid, identity.generations
 
 
-def play(fleet: Fleet, prober: Prober, ledger: Ledger, seed: int, number: int, faults: tuple[Fault, ...]) -> Result:
+def play(fleet: Fleet, prober: Prober, ledger: Ledger, seed: int, number: int, plan: Plan) -> Result:
     """One round on a cluster at full strength."""
-    result = Result(seed, number, faults)
+    result = Result(seed, number, plan)
     prober.forget()
     start = time.monotonic()
     result.notes["began"] = time.strftime("%H:%M:%S")
     with Clients(fleet, number) as clients:
         time.sleep(SETTLED)
-        threads = [threading.Thread(target=_apply, args=(fault, fleet, result)) for fault in faults]
-        for position, thread in enumerate(threads):
-            time.sleep(position * (number % 4) * 0.7)  # together, or one into what the other has caused
-            thread.start()
-        for thread in threads:
-            thread.join()
-        time.sleep(max(fault.hold for fault in faults))
-        fleet.heal()
+        _strike(fleet, result, plan.first, number % 4 * 0.7)
+        if plan.then is not None:
+            time.sleep(plan.later)
+            _strike(fleet, result, (plan.then,), 0.0)
         healed = time.monotonic()
         result.notes["healed"] = time.strftime("%H:%M:%S")
         _recover(fleet, prober, clients, result, healed)
@@ -115,6 +105,18 @@ def play(fleet: Fleet, prober: Prober, ledger: Ledger, seed: int, number: int, f
     ]
     result.notes["full_transfers"] = {node: _transfers(fleet, node) for node in fleet.nodes}
     return result
+
+
+def _strike(fleet: Fleet, result: Result, faults: tuple[Fault, ...], apart: float) -> None:
+    """Faults ``apart`` seconds after one another, held, and healed."""
+    threads = [threading.Thread(target=_apply, args=(fault, fleet, result)) for fault in faults]
+    for position, thread in enumerate(threads):
+        time.sleep(apart if position else 0)  # together, or one into what the other has caused
+        thread.start()
+    for thread in threads:
+        thread.join()
+    time.sleep(max(fault.hold for fault in faults))
+    fleet.heal()
 
 
 def _apply(fault: Fault, fleet: Fleet, result: Result) -> None:
