@@ -577,7 +577,7 @@ def _short(
     had left before may still have it: whoever held data must report as well.
     """
     assert view is not None
-    reported = {report.node for report in facts.all}
+    reported = {report.node for report in facts.all if not history.blank(report)}  # a new disk says nothing
     missing = [record.node for record in facts.nodes if record.held and record.node not in reported]
     missing += [words for words in facts.expect.missing(facts.all) if words not in missing and not facts.nodes]
     what = f"{best.node} is the most advanced ({_where(best)}), but the last view began at seqno {view.seqno}"

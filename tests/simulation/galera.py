@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
+from collections.abc import Callable
 from random import Random
 
 from galerist.galera.stamp import Stamp
@@ -116,6 +117,7 @@ class Galera:
         self.side: dict[int, int] = {}  # node to the side of the partition it is on
         self.numbers = itertools.count(1)
         self.idents = itertools.count(1)
+        self.agent_lives: Callable[[int], bool] = lambda number: True  # used by a mutant only
         self.reform = True  # non-Primary components whose members are all back form anew
         self.log = lambda text: None
         self.precious: set[str] = set()  # acknowledged write-sets
@@ -135,6 +137,8 @@ class Galera:
 
     def start(self, server: Server) -> None:
         disk = server.disk
+        if any(other.disk is disk for other in self.servers):
+            raise Violation("P1", f"two servers run on the datadir of {'ABCDE'[disk.number]}")
         disk.clean = False
         disk.runs.append((server.run, server.generation))
         self.servers.append(server)
@@ -267,7 +271,7 @@ class Galera:
         uuid = server.uuid or f"uuid-{next(self.numbers)}"
         lineage = Lineage(uuid, list(server.log), f"{'ABCDE'[server.number]}:{server.generation}")
         server.uuid, server.lineage = uuid, lineage
-        server.disk.uuid = uuid
+        server.disk.kind, server.disk.uuid = "galera", uuid  # data of a lone server are adopted
         server.answers, server.state = True, 4
         self._form({server}, Group(0, True, lineage, {server}), {server})
         self.drain(server)
@@ -422,6 +426,9 @@ class Galera:
             donor.state = 4 if donor.status == "Primary" else 0
             disk.kind, disk.uuid, disk.log = "galera", donor.uuid, list(donor.log)
             server.uuid, server.log = donor.uuid, list(donor.log)
+            covered = [n for n, event in enumerate(server.inbox) if isinstance(event, int) and event <= len(server.log)]
+            for _ in range(covered[-1] + 1 if covered else 0):
+                server.inbox.popleft()  # also that it was non-Primary in between
             self._catch_up(server, lineage)
             server.flush()
             seen = max((seqno for seqno in lineage.groups if seqno <= len(server.log)), default=0)

@@ -55,6 +55,7 @@ class World:
         self.quiet = log is None
         self.galera = Galera()
         self.galera.log = self.log
+        self.galera.agent_lives = lambda number: self.hosts[number].agent is not None
         self.store = Store(lambda: self.now)
         self.registry_up = True
         self.hosts = [Host(number) for number in range(count)]
