@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import collections
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -26,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Needs as error:
         print(f"faults: {error}", file=sys.stderr)
         return 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all is removed then as well
     sweep()
     top = Path(tempfile.mkdtemp(prefix=f"gfaults-log-{options.seed}-", dir="/tmp"))
     print(f"seed {options.seed}, {options.nodes} nodes; a log of every round in {top}")
