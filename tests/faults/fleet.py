@@ -314,6 +314,25 @@ class Fleet:
                 found.append(f"{node}: {len(self.servers(node))} servers")
         return found
 
+    def sizes(self) -> dict[str, dict[str, int]]:
+        """Of every agent, health endpoint and watcher: resident memory (KiB), threads, open files."""
+        found = {}
+        for part in self.parts:
+            if part in self.etcds or not self.running(part):
+                continue
+            folder = Path(f"/proc/{self._children[part].pid}")
+            with contextlib.suppress(OSError):
+                status = dict(
+                    line.split(":", 1) for line in (folder / "status").read_text().splitlines() if ":" in line
+                )
+                found[part] = {
+                    "pid": int(folder.name),
+                    "rss": int(status["VmRSS"].split()[0]),
+                    "threads": int(status["Threads"]),
+                    "files": len(list((folder / "fd").iterdir())),
+                }
+        return found
+
     # -- looking -----------------------------------------------------------------------------
 
     @property

@@ -97,6 +97,7 @@ def play(fleet: Fleet, prober: Prober, ledger: Ledger, seed: int, number: int, p
     }
     if result.full is not None:
         result.violations += rows(fleet, clients, ledger) + lineage(fleet, ledger, result) + leftovers(fleet)
+    result.notes["sizes"] = fleet.sizes()
     spans = prober.spans()
     for one, other in two_primaries(spans)[:5]:
         result.violations.append(f"P1: two Primary Components took writes at the same time: {one} and {other}")
