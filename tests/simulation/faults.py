@@ -144,11 +144,20 @@ def suspend_node(world: World, number: int, parameter: int, rng: Random) -> bool
     return freeze_agent(world, number, parameter, rng) | freeze_server(world, number, parameter, rng)
 
 
+@fault
+def slow_applier(world: World, number: int, parameter: int, rng: Random) -> bool:
+    """What the server receives is neither committed nor flushed for a while."""
+    runs = [run for run in world.running(world.hosts[number]) if not run.slow]
+    for run in runs:
+        run.slow = True
+    return bool(runs)
+
+
 def thaw(world: World, number: int, parameter: int, rng: Random) -> bool:
     host = world.hosts[number]
     host.frozen = False
     for run in world.running(host):
-        run.frozen = False
+        run.frozen = run.slow = False
     return True
 
 

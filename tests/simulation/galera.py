@@ -80,6 +80,7 @@ class Server:
         self.uuid = disk.uuid if data else ""
         self.log = list(disk.log) if data else []
         self.alive, self.frozen, self.stopping = True, False, False
+        self.slow = False  # its applier and its disk get nothing done
         self.connected = False
         self.answers = False  # SQL
         self.rejects = True
@@ -187,7 +188,7 @@ class Galera:
             else:
                 self._unform(rest)
             for other in rest:
-                if other.last_prim is not None:
+                if other.last_prim is not None and other.last_prim is server.last_prim:
                     other.last_prim.members.discard(server)
         self._forsake(server)
 
@@ -356,6 +357,8 @@ class Galera:
             if now - server.since > CONNECT_PATIENCE:
                 self.crash(server)
                 return True
+            return False
+        if server.slow:
             return False
         done = self.drain(server, 1 << 30 if chance >= 1 else rng.choice((1, 2, 5)))
         if chance >= 1 or rng.random() < 0.5:

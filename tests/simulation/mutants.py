@@ -23,7 +23,7 @@ from tests.simulation import galera
 from tests.simulation.node import SimNode
 from tests.simulation.schedule import draw, run
 
-BUDGET = 1500
+BUDGET = 6000
 """Schedules within which a mutant must be caught."""
 
 Patch = tuple[Any, str, Any]

@@ -41,6 +41,15 @@ class Outcome:
     end: float = 0.0
 
 
+THEMES: tuple[tuple[str, ...], ...] = (
+    ("registry_restored", "freeze_agent", "kill_agent", "kill_server", "freeze_midpass", "registry_wiped"),
+    ("slow_applier", "kill_server", "kill_node", "kill_transfer", "slow_applier"),
+    ("stop_node", "kill_server", "freeze_midpass", "die_midpass", "kill_transfer", "slow_applier"),
+    ("partition", "isolate", "kill_node", "suspend_node", "registry_cut"),
+)
+"""Kinds of faults that go well together: a third of the schedules keep to one of these."""
+
+
 def draw(seed: int) -> Schedule:
     """The schedule of that seed: 3 to 5 nodes, at least 60 events and 4 faults; half have a total outage."""
     rng = Random(seed)
@@ -50,6 +59,10 @@ def draw(seed: int) -> Schedule:
     odd = rng.random()
     odds = ODD if odd < 0.08 else ODD[3:] if odd < 0.12 else ()
     kinds: list[str] = rng.sample(ORDINARY, rng.randrange(3, 8))
+    if rng.random() < 0.35:
+        kinds = list(rng.choice(THEMES))
+    backups = 0.06 if "registry_restored" in kinds else 0.02
+    writes = rng.choice((0.12, 0.2, 0.3))
     density = rng.choice((0.08, 0.15, 0.25))
     events: list[Event] = []
 
@@ -65,19 +78,22 @@ def draw(seed: int) -> Schedule:
             for _ in range(rng.randrange(1, 4)):
                 add("write")
             add(rng.choice(TOTAL))
+            if rng.random() < 20 * backups - 0.4:
+                add("backup")
             for _ in range(rng.randrange(3)):
                 add(rng.choice(("start_node", "tick", "start_all", "write")))
         elif moment in oddities:
+            add("write")
             add(rng.choice(odds))
         elif moment in musts or dice < density:
             add(rng.choice(kinds))
         elif dice < density * 1.8:
             add(rng.choice(RELIEF_KINDS))
-        elif dice < density * 1.8 + 0.18:
+        elif dice < density * 1.8 + writes:
             add("write")
-        elif dice < density * 1.8 + 0.21:
+        elif dice < density * 1.8 + writes + 0.03:
             add("settle")
-        elif dice < density * 1.8 + 0.23:
+        elif dice < density * 1.8 + writes + 0.03 + backups:
             add("backup")
         else:
             add("tick")

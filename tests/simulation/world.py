@@ -258,7 +258,7 @@ class World:
             host.fate = host.publish_fate = host.trap = None
             host.disk.prepared_xa = host.disk.unreadable = False
             for run in self.running(host):
-                run.frozen = False
+                run.frozen = run.slow = False
             if host.agent is None:
                 host.restart_at = self.now
         self.unsettle()
