@@ -17,7 +17,7 @@ from tests.faults.network import Needs, require, sweep
 from tests.faults.probe import Prober
 from tests.faults.rounds import Ledger, Result
 
-LINE = "{:>5} {:>4} {:>6} {:>6} {:>6} {:>6} {:>10}  {}"
+LINE = "{:>5} {:>4} {:>4} {:>6} {:>6} {:>6} {:>6} {:>10}  {}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     sweep()
     top = Path(tempfile.mkdtemp(prefix=f"gfaults-log-{options.seed}-", dir="/tmp"))
     print(f"seed {options.seed}, {options.nodes} nodes; a log of every round in {top}")
-    print(LINE.format("round", "gens", "acked", "gap", "writes", "full", "violations", "faults"), flush=True)
+    print(LINE.format("round", "gens", "ssts", "acked", "gap", "writes", "full", "violations", "faults"), flush=True)
     results = run(options, top)
     print(summary(results))
     violations = sum(len(result.violations) for result in results)
@@ -97,7 +97,17 @@ def _show(result: Result, fleet: Fleet, top: Path) -> Result:
     (top / f"round-{result.number}.json").write_text(result.as_json())
     times = map(_number, (result.gap, result.writes, result.full))
     bad = len(result.violations) or "-"
-    print(LINE.format(result.number, result.generations, result.acknowledged, *times, bad, result.plan or ""))
+    print(
+        LINE.format(
+            result.number,
+            result.generations,
+            result.full_transfers,
+            result.acknowledged,
+            *times,
+            bad,
+            result.plan or "",
+        )
+    )
     for text in result.violations:
         print(f"      {text[:400]}")
     sys.stdout.flush()

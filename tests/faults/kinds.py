@@ -399,7 +399,7 @@ def _crash_in_transfer(rng: random.Random, nodes: tuple[str, ...], etcds: tuple[
     def apply(fleet: Fleet) -> None:
         _lose_disk(fleet, node)
         fleet.start(node)
-        _until(lambda: fleet.tainted(node), 3 * GRACE, 0.005)
+        _until(lambda: fleet.tainted(node), GRACE, 0.005)
         time.sleep(later)
         pids = fleet.everything(node) if who == "host" else fleet.servers(node)
         fleet.signal([*(fleet.agent(node) if who == "both" else ()), *pids], KILL)

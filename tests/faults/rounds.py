@@ -21,6 +21,7 @@ from tests.faults.probe import Prober, two_primaries
 
 PATIENCE = 150.0  # s from the healing to full strength; far more than it takes, even on a busy machine
 SETTLED = 2.0  # s before the faults, so that there is something to lose
+STEADY = 3.0  # s for which full strength must last: a cut that ended just now may be noticed only afterwards
 FINAL = ("quarantined", "refused", "superseded")  # roles that only a person ends
 
 
@@ -36,7 +37,8 @@ class Result:
     gap: float | None = None  # the longest time without an acknowledgement through the proxy
     writes: float | None = None  # from the healing to the first acknowledgement through the proxy
     full: float | None = None  # from the healing to full strength
-    generations: int = 0
+    generations: int = 0  # new ones
+    full_transfers: int = 0
     notes: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> str:
@@ -70,7 +72,7 @@ def play(fleet: Fleet, prober: Prober, ledger: Ledger, seed: int, number: int, p
     """One round on a cluster at full strength."""
     result = Result(seed, number, plan)
     prober.forget()
-    start = time.monotonic()
+    start, before = time.monotonic(), sum(_transfers(fleet, node) for node in fleet.nodes)
     result.notes["began"] = time.strftime("%H:%M:%S")
     with Clients(fleet, number) as clients:
         time.sleep(SETTLED)
@@ -104,7 +106,7 @@ def play(fleet: Fleet, prober: Prober, ledger: Ledger, seed: int, number: int, p
     result.notes["spans"] = [
         (round(span.begin - start, 2), round(span.end - start, 2), span.node, str(span.answer)) for span in spans
     ]
-    result.notes["full_transfers"] = {node: _transfers(fleet, node) for node in fleet.nodes}
+    result.full_transfers = sum(_transfers(fleet, node) for node in fleet.nodes) - before
     return result
 
 
@@ -160,6 +162,7 @@ def weakness(fleet: Fleet, prober: Prober) -> str | None:
 def _recover(fleet: Fleet, prober: Prober, clients: Clients, result: Result, healed: float) -> None:
     """Wait for writes and for full strength, with nobody helping."""
     final: collections.Counter[str] = collections.Counter()
+    since: float | None = None
     while result.full is None or result.writes is None:
         now = time.monotonic()
         if result.writes is None:
@@ -167,8 +170,9 @@ def _recover(fleet: Fleet, prober: Prober, clients: Clients, result: Result, hea
             if after:
                 result.writes = round(after[0] - healed, 1)
         lacking = weakness(fleet, prober)
-        if lacking is None and result.full is None:
-            result.full = round(now - healed, 1)
+        since = None if lacking is not None else since if since is not None else now
+        if result.full is None and since is not None and now - since >= STEADY:
+            result.full = round(since - healed, 1)
         if result.full is not None and now - healed > result.full + GRACE and result.writes is None:
             result.violations.append("P4: no write gets through the proxy, though all nodes serve")
             result.notes["says"] = fleet.says()
@@ -192,17 +196,11 @@ def rows(fleet: Fleet, clients: Clients, ledger: Ledger) -> list[str]:
     wrong, first, counts = [], clients.all[0].number, []
     for node in fleet.nodes:
         try:
-            with fleet.root(node, timeout=60.0) as connection, connection.cursor() as cursor:
-                cursor.execute("SET SESSION wsrep_sync_wait = 1")
-                cursor.execute(f"SELECT client, number FROM app.{TABLE} WHERE client >= %s", (first,))
-                found: dict[int, set[int]] = collections.defaultdict(set)
-                for client, number in cursor.fetchall():
-                    found[client].add(number)
-                cursor.execute(f"SELECT client, COUNT(*) FROM app.{TABLE} GROUP BY client")
-                counts.append(dict(cursor.fetchall()))
+            found, count = _read(fleet, node, first)
         except (pymysql.MySQLError, OSError) as error:
             wrong.append(f"P4: {node} cannot be read though it serves: {error!r}")
             continue
+        counts.append(count)
         for one in clients.all:
             lost = one.acknowledged - found[one.number]
             if lost:
@@ -218,6 +216,25 @@ def rows(fleet: Fleet, clients: Clients, ledger: Ledger) -> list[str]:
     if counts:
         ledger.rows = counts[0]
     return wrong
+
+
+def _read(fleet: Fleet, node: str, first: int) -> tuple[dict[int, set[int]], dict[int, int]]:
+    """The rows of all clients from ``first`` on, and the number of rows of every client. Raises MySQLError, OSError."""
+    deadline = time.monotonic() + GRACE
+    while True:
+        try:
+            with fleet.root(node, timeout=60.0) as connection, connection.cursor() as cursor:
+                cursor.execute("SET SESSION wsrep_sync_wait = 1")
+                cursor.execute(f"SELECT client, number FROM app.{TABLE} WHERE client >= %s", (first,))
+                found: dict[int, set[int]] = collections.defaultdict(set)
+                for client, number in cursor.fetchall():
+                    found[client].add(number)
+                cursor.execute(f"SELECT client, COUNT(*) FROM app.{TABLE} GROUP BY client")
+                return found, dict(cursor.fetchall())
+        except (pymysql.MySQLError, OSError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
 
 
 def lineage(fleet: Fleet, ledger: Ledger, result: Result) -> list[str]:
@@ -253,7 +270,7 @@ def leftovers(fleet: Fleet) -> list[str]:
 
 def _transfers(fleet: Fleet, node: str) -> int:
     text = (fleet.home(node) / "mariadb.err").read_text(errors="replace")
-    return text.count("Proceeding with SST")
+    return text.count("SST completed on joiner")
 
 
 def keep(fleet: Fleet, folder: Path) -> None:
