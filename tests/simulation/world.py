@@ -197,6 +197,8 @@ class World:
         number %= len(self.hosts)
         if kind == "tick":
             self.tick((0.3, 1.0, 1.0, 2.0, 3.0, 6.0, 12.0)[parameter % 7], rng)
+        elif kind == "rest":
+            self.tick(1.0, rng, chance=1.0, passes=4)
         elif kind == "write":
             self.write(self.hosts[number], parameter % 5 == 4)
         elif kind == "settle":
