@@ -18,7 +18,7 @@ from bootstrap.decide import UNKNOWN
 from galerist.files import write_atomically
 from galerist.galera import datadir as disk
 from galerist.galera.config import ServerConfig, on_opening, render_mycnf
-from galerist.galera.failures import explain
+from galerist.galera.failures import TRANSFER_DIED, explain, reason
 from galerist.galera.positions import is_zero
 from galerist.galera.server import Launcher, Places, Process, Recovered, end_session
 from galerist.galera.sql import Live, Sql
@@ -48,6 +48,12 @@ not hear SIGTERM for half a minute, and there is nothing yet that an orderly end
 FIRST_DELAY, LONGEST_DELAY = 1.0, 30.0
 """Seconds before the server is started again after it ended by itself; doubled each time."""
 
+TRANSFER_PATIENCE = 20.0
+"""Seconds for a joiner to end by itself whose state transfer has died; some wait for ever."""
+
+LAST_WORDS = 16384
+"""Bytes of log in which the end of a server that has served is explained; before it stands its daily life."""
+
 
 @dataclass(slots=True)
 class _Run:
@@ -60,6 +66,7 @@ class _Run:
     answered: bool = False
     stopping_since: float | None = None
     log_offset: int = 0
+    transfer_died: float | None = None
 
 
 @dataclass(slots=True)
@@ -68,6 +75,7 @@ class _Planned:
 
     child: subprocess.Popen[bytes]
     run: tuple[str, str]  # id and generation
+    log_offset: int = 0
 
 
 class LocalNode:
@@ -85,6 +93,7 @@ class LocalNode:
         self._recovered: Recovered | None = None
         self._failures = 0
         self._failure: tuple[str, str, float] | None = None  # sentence, remedy, time of the next try
+        self._last_failure: str | None = None  # told until the server is Synced
         self._version = ""
         self._told: str | None = None
         self._hung_since: float | None = None
@@ -128,9 +137,18 @@ class LocalNode:
                 Data.EMPTY,
                 pid=self._planned.child.pid,
                 attempting=True,
-                progress="initialising",
+                progress=self._after("initialising"),
             )
         return self._down(stamp)
+
+    def _end_dead_joiner(self, run: _Run) -> None:
+        """End a server that waits for a state transfer whose script has died, in case it does not itself."""
+        if run.answered or run.was_primary or not TRANSFER_DIED.search(self._log_since(run.log_offset)):
+            return
+        run.transfer_died = run.transfer_died or time.monotonic()
+        if time.monotonic() - run.transfer_died > TRANSFER_PATIENCE:
+            log.warning("The state transfer has died, and the server waits for it: ending the server.")
+            run.process.signal(signal.SIGKILL)
 
     def _adopt(self) -> None:
         """A server that outlived its agent goes on under this one."""
@@ -161,6 +179,7 @@ class LocalNode:
         run.was_primary = run.was_primary or bool(primary) or (live is not None and live.cluster_status == "Primary")
         data = Data.TAINTED if self._stamps.tainted() else Data.PRESENT
         if live is None:
+            self._end_dead_joiner(run)
             return Look(
                 Server.UP if run.answered else Server.STARTING,
                 stamp,
@@ -172,7 +191,8 @@ class LocalNode:
                 attempting=attempting,
                 progress=self._progress(run),
             )
-        self._failures = 0 if live.local_state == 4 else self._failures
+        if live.local_state == 4:
+            self._failures, self._last_failure = 0, None
         return Look(
             Server.UP,
             stamp,
@@ -250,10 +270,13 @@ class LocalNode:
         end_session(run.process.pid)  # a state transfer's helpers would keep its port
         if run.stopping_since is not None:
             return
-        sentence, remedy = explain(self._log_since(run.log_offset), run.process.exit_code)
+        text = self._log_since(run.log_offset)
+        code = run.process.exit_code if run.transfer_died is None else None
+        sentence, remedy = explain(text[-LAST_WORDS:] if run.was_primary else text, code)
         delay = min(LONGEST_DELAY, FIRST_DELAY * 2**self._failures) if self._failures else 0.0
         self._failures += 1
         self._failure = (sentence, remedy, time.monotonic() + delay)
+        self._last_failure = sentence
         log.warning("%s", sentence)
 
     def _log_size(self) -> int:
@@ -270,16 +293,20 @@ class LocalNode:
 
     def _progress(self, run: _Run) -> str:
         text = self._log_since(run.log_offset)
-        for mark, words in (
-            ("Proceeding with SST", "receiving a full state transfer"),
+        stages = (
             ("Receiving IST", "receiving an incremental state transfer"),
             ("Requesting state transfer: success", "receiving a state transfer"),
             ("Shifting OPEN -> PRIMARY", "in the group, asking for a state transfer"),
             ("gcomm: connecting", "connecting to the members"),
-        ):
-            if mark in text:
-                return words
-        return "starting"
+        )
+        words = next((words for mark, words in stages if mark in text), "starting")
+        if run.transfer_died is not None and (known := reason(text)) is not None:
+            return f"{words}, but: {known[0]}"
+        return self._after("receiving a full state transfer" if self._stamps.tainted() else words)
+
+    def _after(self, words: str) -> str:
+        """What goes on, and how the last try ended."""
+        return f"{words}; last time: {self._last_failure.rstrip('.')}" if self._last_failure is not None else words
 
     # -- acting ------------------------------------------------------------------------------
 
@@ -300,7 +327,7 @@ class LocalNode:
             if look.stamp.fresh:  # our own, never recorded: half made, perhaps
                 self._wipe_own_initialisation()
             self._stamps.change(fresh=True)
-            self._planned = _Planned(self._launcher.initialise(), run)
+            self._planned = _Planned(self._launcher.initialise(), run, self._log_size())
             return
         self._start(run, look.position, bootstrap=True, full=False)
 
@@ -347,8 +374,9 @@ class LocalNode:
         self._planned = None
         if code != 0:
             text = (self._places.run_dir / "initialise.log").read_text(errors="replace")
-            sentence, remedy = explain(text, code)
+            sentence, remedy = explain(self._log_since(planned.log_offset) + text, code)
             self._failures += 1
+            self._last_failure = sentence
             delay = min(LONGEST_DELAY, FIRST_DELAY * 2**self._failures)
             self._failure = (f"The datadir could not be initialised. {sentence}", remedy, time.monotonic() + delay)
             return
