@@ -228,6 +228,32 @@ def _kill_everything(rng: random.Random, nodes: tuple[str, ...], etcds: tuple[st
     )
 
 
+@kind("stutter")
+def _stutter(rng: random.Random, nodes: tuple[str, ...], etcds: tuple[str, ...]) -> Fault:
+    """All nodes are killed; then, again and again, some are killed or frozen for a moment while they come back."""
+    waves = []
+    for _ in range(rng.randint(3, 6)):
+        victims = sorted(rng.sample(nodes, rng.randint(1, len(nodes))))
+        waves.append(
+            (round(rng.uniform(0.3, 6.0), 1), rng.choice(("kill server", "kill host", "freeze host")), victims)
+        )
+
+    def apply(fleet: Fleet) -> None:
+        fleet.signal(fleet.everything(*nodes), KILL)
+        _until(lambda: not fleet.everything(*nodes), GRACE)
+        for gap, what, victims in waves:
+            fleet.start(*nodes)
+            time.sleep(gap)
+            for node in victims:
+                pids = fleet.servers(node) if what == "kill server" else fleet.everything(node)
+                fleet.signal(pids, STOP if what == "freeze host" else KILL)
+            time.sleep(TTL + 1 if what == "freeze host" else 0.3)
+            fleet.signal(fleet.everything(*nodes), signal.SIGCONT)
+
+    text = "; ".join(f"{gap}s {what} {' '.join(victims)}" for gap, what, victims in waves)
+    return Fault("stutter", f"stutter ({text})", 0.5, apply)
+
+
 @kind("freeze-all-hosts")
 def _freeze_all(rng: random.Random, nodes: tuple[str, ...], etcds: tuple[str, ...]) -> Fault:
     hold = _long(rng)
