@@ -115,6 +115,7 @@ class State:
     view: View | None = None
     claim: Claim | None = None
     writer: tuple[str, ...] = ()
+    drained: tuple[str, ...] = ()  # nodes that shall have no clients, by a person's order
     paused: str = ""  # who ordered that the agents decide nothing, and when
 
 
@@ -208,6 +209,8 @@ class ProxyReport:
     worker_pids: tuple[int, ...] = ()
     watcher_pid: int | None = None
     applied: str = ""  # digest of the configuration that the running workers use
+    writing: tuple[str, ...] = ()  # who takes new sessions of the write port, then who else has any of them
+    serving: tuple[str, ...] = ()  # nodes with sessions of any port, sorted
     error: str | None = None
 
 

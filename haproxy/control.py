@@ -6,18 +6,20 @@ servers. Formats: HAProxy 2.6, management guide, "Unix Socket commands" and "Mas
 
 from __future__ import annotations
 
+import contextlib
 import csv
-import io
-import ipaddress
 import re
 import socket
-from collections.abc import Collection, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from haproxy.model import ProxyModel, Server
-
+_FORCED_MAINT = 0x01  # SRV_ADMF_FMAINT
 _SESSION = re.compile(r"^(?P<id>0x[0-9a-f]+): proto=\S+ .*?\bbe=(?P<proxy>\S+) srv=(?P<server>[^\s<]+) ", re.M)
+_BLOCK = tuple(
+    re.compile(pattern, re.M)
+    for pattern in (r"\A(0x[0-9a-f]+): \[", r"^  backend=([^\s<]+) \(id=", r"^  server=([^\s<]+) \(id=")
+)
 
 
 class Mute(Exception):
@@ -72,23 +74,88 @@ def read_processes(text: str) -> Processes:
     return Processes(master, failed, tuple(found["# workers"]), tuple(found["# old workers"]))
 
 
-def read_status(text: str) -> dict[tuple[str, str], str]:
-    """(proxy, server) -> status (``UP``, ``UP 1/3``, ``NOLB``, ``DOWN``, ``MAINT``…), from ``show stat``."""
-    rows = csv.DictReader(io.StringIO(text.removeprefix("# ")))
-    return {
-        (row["pxname"], row["svname"]): row["status"] or ""
-        for row in rows
-        if row.get("svname") not in (None, "FRONTEND", "BACKEND")
-    }
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A server as the running worker has it. ``fqdn`` is ``-`` where its address was given as one.
+
+    ``status`` is ``UP``, ``UP 1/3``, ``NOLB`` (404: no new sessions), ``DOWN``, ``MAINT``, ``DRAIN`` and
+    so on; ``check`` is how the last check ended (``L7OK``, ``L7STS``, ``L4CON``…) and ``code`` its HTTP
+    status; ``since`` the seconds since it last went up or down.
+    """
+
+    id: int
+    address: str
+    fqdn: str
+    port: int
+    check_port: int
+    weight: int
+    maint: bool  # by command, not by configuration
+    running: bool  # its checks pass, whatever its weight
+    status: str
+    check: str
+    code: str
+    since: int
+    sessions: int
+
+    @property
+    def up(self) -> bool:
+        return self.status.startswith("UP")
+
+
+def read_rows(states: str, stat: str) -> dict[tuple[str, str], Row]:
+    """(proxy, server) -> row, from ``show servers state`` and ``show stat``.
+
+    Only servers that both know: between the two answers one may have come or gone.
+    """
+    rows: dict[tuple[str, str], Row] = {}
+    known = read_states(states)
+    for line in _table(stat):
+        key = (line.get("pxname") or "", line.get("svname") or "")
+        state = known.get(key)
+        if state is None:
+            continue
+        rows[key] = Row(
+            id=_number(state.get("srv_id")),
+            address=state.get("srv_addr", "-"),
+            fqdn=state.get("srv_fqdn", "-"),
+            port=_number(state.get("srv_port")),
+            check_port=_number(state.get("srv_check_port")),
+            weight=_number(state.get("srv_uweight")),
+            maint=bool(_number(state.get("srv_admin_state")) & _FORCED_MAINT),
+            running=state.get("srv_op_state") == "2",
+            status=line.get("status") or "",
+            check=(line.get("check_status") or "").removeprefix("* "),
+            code=line.get("check_code") or "",
+            since=_number(line.get("lastchg")),
+            sessions=_number(line.get("scur")),
+        )
+    return rows
+
+
+def _table(text: str) -> Iterator[dict[str, str]]:
+    """The lines of a CSV with a heading, as mappings; a line that is none is left out."""
+    names: list[str] = []
+    for line in text.removeprefix("# ").splitlines():
+        with contextlib.suppress(csv.Error):
+            fields = next(csv.reader([line]), [])
+            if names:
+                yield dict(zip(names, fields, strict=False))
+            names = names or fields
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text is not None and text.isascii() and text.isdigit() else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session of a worker: its id, as ``shutdown session`` takes it, and where it goes."""
+    """A session of a worker: its id, as ``shutdown session`` takes it, and where it goes.
+    ``moved`` are the bytes it has carried, -1 where that was not asked for."""
 
     id: str
     proxy: str
     server: str
+    moved: int = -1
 
 
 def read_sessions(text: str) -> tuple[Session, ...]:
@@ -97,40 +164,16 @@ def read_sessions(text: str) -> tuple[Session, ...]:
     return tuple(Session(match["id"], match["proxy"], match["server"]) for match in found)
 
 
-def leftovers(
-    sessions: Collection[Session], status: Mapping[tuple[str, str], str], writers: tuple[str, ...]
-) -> tuple[Session, ...]:
-    """Which sessions of an old worker must end.
-
-    An old worker checks nobody any more, so a session that it holds would stay on a dead
-    node for ever, or on a node that is no longer the writer. ``status`` is what the
-    current worker sees, ``writers`` the order of the write port. Drained nodes (NOLB)
-    keep their sessions.
-    """
-    writer = next((name for name in writers if status.get(("write", name), "").startswith("UP")), None)
-
-    def ends(session: Session) -> bool:
-        now = status.get((session.proxy, session.server))
-        if now is None or now.startswith(("DOWN", "MAINT")):
-            return True
-        return session.proxy == "write" and now.startswith("UP") and session.server != writer
-
-    return tuple(session for session in sessions if ends(session))
-
-
-# -- the state of servers, carried over a reload ---------------------------------------------
-
-# Fields of version 1, in their order: management guide, "show servers state".
-_STATE_FIELDS = (
-    *("be_id", "be_name", "srv_id", "srv_name", "srv_addr", "srv_op_state", "srv_admin_state"),
-    *("srv_uweight", "srv_iweight", "srv_time_since_last_change", "srv_check_status", "srv_check_result"),
-    *("srv_check_health", "srv_check_state", "srv_agent_state", "bk_f_forced_id", "srv_f_forced_id"),
-    *("srv_fqdn", "srv_port", "srvrecord", "srv_use_ssl", "srv_check_port", "srv_check_addr"),
-    *("srv_agent_addr", "srv_agent_port"),
-)
-_KEPT = ("srv_op_state", "srv_check_status", "srv_check_result", "srv_check_health", "srv_time_since_last_change")
-_BY_HAND = 0x01 | 0x08  # SRV_ADMF_FMAINT, SRV_ADMF_FDRAIN: set by a person over the socket
-_INITIAL = "1"  # HCHK_STATUS_INI; with 0 the worker would never heed a check
+def read_busy(text: str) -> tuple[Session, ...]:
+    """From ``show sess all``, with the bytes that each session has carried."""
+    sessions = []
+    for block in re.split(r"^(?=0x[0-9a-f]+: \[)", text, flags=re.M):
+        parts = [pattern.search(block) for pattern in _BLOCK]
+        if all(parts):
+            name, proxy, server = (part[1] for part in parts if part)
+            moved = sum(int(total) for total in re.findall(r"\btotal=(\d{1,20})\)", block))
+            sessions.append(Session(name, proxy, server, moved))
+    return tuple(sessions)
 
 
 def read_states(text: str) -> dict[tuple[str, str], dict[str, str]]:
@@ -141,54 +184,3 @@ def read_states(text: str) -> dict[tuple[str, str], dict[str, str]]:
     names = lines[1][2:].split()
     rows = (dict(zip(names, line.split(" "), strict=False)) for line in lines[2:])
     return {(row.get("be_name", ""), row.get("srv_name", "")): row for row in rows}
-
-
-def state_file(model: ProxyModel, running: Mapping[tuple[str, str], Mapping[str, str]]) -> str:
-    """What HAProxy shall believe of the servers until it has checked them itself.
-
-    Left to itself it takes each new server for UP, and would send clients to nodes that no
-    check has passed yet. Servers that the running worker has at the same address keep what
-    it knows of them (``running``, from :func:`read_states`); the others begin DOWN, and one
-    good check lifts them. The other ports track the write port, so its lines are enough.
-    """
-    lines = ["1", "# " + " ".join(_STATE_FIELDS)]
-    for number, server in enumerate(model.servers, 1):
-        former = running.get(("write", server.name), {})
-        fields = dict.fromkeys(_STATE_FIELDS, "0") | {
-            "be_id": "1",
-            "be_name": "write",
-            "srv_id": str(number),
-            "srv_name": server.name,
-            "srv_addr": server.address,
-            "srv_uweight": "1",
-            "srv_iweight": "1",
-            "srv_check_status": _INITIAL,
-            "srv_check_state": "6",  # enabled and configured
-            "srv_fqdn": "-",
-            "srv_port": str(server.port),
-            "srvrecord": "-",
-            "srv_check_port": str(server.check_port),
-            "srv_check_addr": "-",
-            "srv_agent_addr": "-",
-        }
-        if _same(server, former):
-            fields |= {name: former[name] for name in _KEPT if former.get(name, "").isdigit()}
-        if former.get("srv_admin_state", "").isdigit():
-            fields["srv_admin_state"] = str(int(former["srv_admin_state"]) & _BY_HAND)
-        lines.append(" ".join(fields[name] for name in _STATE_FIELDS))
-    return "\n".join(lines) + "\n"
-
-
-def _same(server: Server, row: Mapping[str, str]) -> bool:
-    named = row.get("srv_fqdn", "-")
-    place = row.get("srv_addr", "") if named == "-" else named
-    ports = (row.get("srv_port"), row.get("srv_check_port"))
-    return _plain(place) == _plain(server.address) and ports == (str(server.port), str(server.check_port))
-
-
-def _plain(address: str) -> str:
-    """One spelling for each IPv6 address."""
-    try:
-        return str(ipaddress.ip_address(address))
-    except ValueError:
-        return address

@@ -32,6 +32,10 @@ EX_FAILED, EX_CONFIG = 1, 78
 
 _PASS = 2.0  # s between passes when nothing wakes the loop
 _LOOK = 0.5  # s between looks at HAProxy itself
+_SOON = 0.1  # s between looks while sessions are being moved
+_TOGETHER = 0.05  # s between passes: what comes together is handled together
+_QUIET = 0.3  # s without a change until the files are written, at the latest after _LATE: it takes 0.1 s
+_LATE = 3.0
 _APART = 1.0  # s between two reloads: each leaves an old worker behind
 _AGAIN = 30.0  # s until a configuration that was refused is tried again
 
@@ -77,6 +81,11 @@ class Watcher:
         self._error: str | None = None
         self._refused = ("", 0.0)  # the text that was refused, and when
         self._reloaded = 0.0
+        self._changed: tuple[float, float] | None = None  # first and last change since the files were written
+        self._told: tuple[str, ...] = ()  # ProxyReport.writing, as last published
+        self._reachable = True  # the registry answered when it was last asked
+        self._file_error: str | None = None
+        self._unfit = ("", 0.0)  # what could not be written, and when
         self._alive = False  # HAProxy has been started or adopted
         self._said: dict[str, str] = {}
         self._published: tuple[dict[str, str], float] = ({}, 0.0)  # what, and when
@@ -91,14 +100,20 @@ class Watcher:
         due = 0.0
         try:
             while not self.stop.is_set():
-                if self.wake.is_set() or time.monotonic() >= due or not self._haproxy.running():
+                began = time.monotonic()
+                if self.wake.is_set() or began >= due or not self._haproxy.running():
                     self.wake.clear()
                     self._pass()
-                    due = time.monotonic() + _PASS
+                    due = began + _PASS
+                else:
+                    self._look()
+                    if self._reachable and self._haproxy.runtime.writing() != self._told:
+                        self._publish()
                 for line in self._haproxy.messages():
                     log.info("%s", line)
-                if self.wake.wait(_LOOK):
-                    self.stop.wait(0.1)  # what comes together is handled together
+                self._settle()
+                self.wake.wait(_SOON if self._haproxy.runtime.busy or self._haproxy.runtime.leaving else _LOOK)
+                self.stop.wait(max(0.0, began + _TOGETHER - time.monotonic()))
         finally:
             watch.close()
             if self.stop.is_set():
@@ -108,23 +123,36 @@ class Watcher:
     # -- one pass ---------------------------------------------------------------------------
 
     def _pass(self) -> None:
-        if not self._haproxy.running() and self._alive:
-            self._bring_in_line()  # a registry that is slow to answer must not delay this
+        if self._alive and (not self._reachable or not self._haproxy.running()):
+            self._look()  # a registry that is slow to answer must not delay this
         known = self._listing()
+        self._reachable = known is not None
+        former = self._servers
         if known is not None:
             self._once("registry", "; ".join(known.complaints))
             servers = order(known, self._servers)
             if servers != self._servers:
                 log.info("servers, the writer first: %s", ", ".join(server.name for server in servers) or "none")
                 self._servers = servers
-                self._remember()
         if self.now.is_set():
             self.now.clear()
             self._refused = ("", 0.0)
-        self._bring_in_line()
+        self._look()
         self._end_leftovers()
-        if known is not None:  # else it would only wait once more for a registry that is down
+        if self._servers != former:
+            self._remember()
+        if self._reachable:  # else it would only wait once more for a registry that is down
             self._publish()
+
+    def _look(self) -> None:
+        """Between passes: what HAProxy itself is about, without the registry."""
+        self._bring_in_line()
+        drained = frozenset(server.name for server in self._servers if server.drained)
+        try:
+            if self._haproxy.running() and (ended := self._haproxy.runtime.end_sessions(drained)):
+                log.info("ended %d sessions on nodes out of service, drained, or no longer the writer", ended)
+        except Mute as error:
+            self._once("mute", str(error))
 
     def _remember(self) -> None:
         try:
@@ -157,28 +185,61 @@ class Watcher:
         text = ""
         try:
             text = render(wanted, self._facts(), self._config.template)
-            if running and text == self._refused[0] and time.monotonic() - self._refused[1] < _AGAIN:
-                return
-            if running and text != haproxy.applied and time.monotonic() - self._reloaded < _APART:
-                self.wake.set()  # too soon for a reload; the next pass has the whole truth again
-                return
-            if haproxy.apply(text, wanted):
-                self._reloaded = time.monotonic()
-                log.info("HAProxy %s", "has taken over the new configuration" if running else "is up")
-            self._error, self._refused = None, ("", 0.0)
+            if running:
+                before = haproxy.applied
+                reason = haproxy.follow(text)
+                if not reason:
+                    if text != before:
+                        now = time.monotonic()
+                        self._changed = (self._changed[0] if self._changed else now, now)
+                    self._fine()
+                    return
+                if text == self._refused[0] and time.monotonic() - self._refused[1] < _AGAIN:
+                    return
+                if time.monotonic() - self._reloaded < _APART:
+                    self.wake.set()  # too soon for a reload; the next pass has the whole truth again
+                    return
+                log.info("HAProxy is reloaded: %s", reason)
+            haproxy.replace(text)
+            self._reloaded = time.monotonic()
+            log.info("HAProxy %s", "has taken over the new configuration" if running else "is up")
+            self._fine()
+        except Mute as error:  # it is looked at again soon
+            self._once("mute", str(error))
         except (TemplateFault, Refused, OSError) as error:
             self._refused = (text, time.monotonic())
             self._error = str(error)
             if not haproxy.running():
                 self._fall_back(EX_CONFIG if isinstance(error, TemplateFault) else EX_FAILED)
         self._alive = True
-        refusal = f"the configuration is refused, the last good one stays: {self._error}" if self._error else ""
-        self._once("configuration", refusal)
+        if self._error:
+            self._once("configuration", f"the configuration is refused, the last good one stays: {self._error}")
+
+    def _fine(self) -> None:
+        self._alive = True
+        self._error, self._refused = None, ("", 0.0)
+        self._once("mute", "")
+        self._once("configuration", "")
+
+    def _settle(self) -> None:
+        """Off the path of a change: the files get what runs already."""
+        now, haproxy = time.monotonic(), self._haproxy
+        if self._changed and now - self._changed[1] < _QUIET and now - self._changed[0] < _LATE:
+            return
+        if not haproxy.running() or (haproxy.applied == self._unfit[0] and now - self._unfit[1] < _AGAIN):
+            return
+        try:
+            haproxy.settle()
+            self._file_error, self._unfit = None, ("", 0.0)
+        except (Refused, OSError) as error:
+            self._file_error, self._unfit = f"what runs cannot be written to the file: {error}", (haproxy.applied, now)
+        self._changed = None
+        self._once("file", self._file_error)
 
     def _fall_back(self, code: int) -> None:
         """HAProxy with the last good configuration is better than none."""
         try:
-            self._haproxy.revive(model(self._servers, self._config.policy))
+            self._haproxy.revive()
         except (Refused, OSError) as error:
             self._error = str(error)
         if not self._haproxy.running():
@@ -189,7 +250,7 @@ class Watcher:
     def _end_leftovers(self) -> None:
         try:
             processes = self._haproxy.processes()
-            if ended := self._haproxy.end_leftovers(processes, model(self._servers, self._config.policy)):
+            if ended := self._haproxy.end_leftovers(processes):
                 log.info("ended %d sessions that workers from before a reload held to nodes out of service", ended)
         except Mute as error:
             self._once("mute", str(error))
@@ -223,7 +284,9 @@ class Watcher:
             worker_pids=workers,
             watcher_pid=os.getpid(),
             applied=self._haproxy.digest(),
-            error=self._error,
+            writing=self._haproxy.runtime.writing(),
+            serving=self._haproxy.runtime.serving(),
+            error=self._error or self._file_error,
         )
         service = self._keys.services(config.proxy)
         values = {self._keys.proxies + config.proxy: records.dump(report)}
@@ -235,9 +298,11 @@ class Watcher:
         try:
             self._lease.publish(values)
         except RegistryError as error:
+            self._reachable = False
             self._once("report", f"the registry does not take this proxy's report: {error}")
         else:
             self._published = (values, time.monotonic())
+            self._told = report.writing
             self._once("report", "")
 
     def _withdraw(self) -> None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from galerist import model as records
 
 # Both end up in HAProxy's configuration, so nothing that means something there may pass.
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?", re.ASCII)
+_FIRST, _APART = 1_000_000_000, 1_000_000  # ids where order matters; others fit before, between and after
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?", re.ASCII)
 
 
@@ -27,6 +28,7 @@ class Server:
     address: str
     port: int
     check_port: int
+    drained: bool = False  # a person wants it to have no clients
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +44,24 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A server in one listener: it takes new sessions if its weight is not 0. Where order
+    matters, ``rank`` is HAProxy's id: the lowest that is up takes all sessions."""
+
+    server: Server
+    weight: int
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
 class Listener:
-    """One port. ``first`` are the servers that take its sessions, ``backup`` those that take
-    them, the first in line alone, when none of ``first`` can. ``balance`` is HAProxy's algorithm."""
+    """One port. ``balance`` is HAProxy's algorithm."""
 
     name: str
     binds: tuple[str, ...]
     port: int
     balance: str
-    first: tuple[Server, ...] = ()
-    backup: tuple[Server, ...] = ()
+    places: tuple[Place, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +124,12 @@ def order(known: Known, former: tuple[Server, ...]) -> tuple[Server, ...]:
     before = {server.name: server for server in former}
     servers = {name: server for name, server in before.items() if not _deregistered(name, known)}
     for node, report in known.reports.items():
-        servers[node] = _server(node, report.endpoint)
+        drained = node in before and before[node].drained
+        servers[node] = replace(_server(node, report.endpoint), drained=drained)
     if known.state is not None and known.state.identity is not None:
         ranked: tuple[str, ...] = known.state.writer
+        drain = known.state.drained
+        servers = {name: replace(server, drained=name in drain) for name, server in servers.items()}
     else:
         ranked = tuple(before) or (known.state.writer if known.state is not None else ())
     rank = {name: index for index, name in enumerate(ranked)}
@@ -126,15 +139,23 @@ def order(known: Known, former: tuple[Server, ...]) -> tuple[Server, ...]:
 def model(servers: tuple[Server, ...], policy: Policy) -> ProxyModel:
     """The ports over these servers.
 
-    write: one node at a time. read: the others, and the writer when there are no others.
+    write: one node at a time. read: the others; where none of them can, the configuration leads
+    to the write port's node.
     all: every node, for applications that know what several writers mean.
     """
-    writer, others = servers[:1], servers[1:]
+    weights = [0 if server.drained else 1 for server in servers]
+    writer = next((index for index, weight in enumerate(weights) if weight), None)
+    reading = [0 if index == writer and sum(weights) > 1 else weight for index, weight in enumerate(weights)]
+
+    def places(weights: list[int]) -> tuple[Place, ...]:
+        ranks = range(_FIRST, _FIRST + _APART * len(servers), _APART)
+        return tuple(Place(*each) for each in zip(servers, weights, ranks, strict=True))
+
     return ProxyModel(
         servers=servers,
-        write=Listener("write", policy.binds, policy.write_port, "first", writer, others),
-        read=Listener("read", policy.binds, policy.read_port, "leastconn", others or writer, writer if others else ()),
-        all=Listener("all", policy.binds, policy.all_port, "leastconn", servers),
+        write=Listener("write", policy.binds, policy.write_port, "first", places(weights)),
+        read=Listener("read", policy.binds, policy.read_port, "leastconn", places(reading)),
+        all=Listener("all", policy.binds, policy.all_port, "leastconn", places(weights)),
         stats=Stats(policy.stats_binds, policy.stats_port),
     )
 

@@ -1,8 +1,8 @@
 """One HAProxy in master-worker mode: started or adopted, reloaded, watched, stopped.
 
-"Written" is not "applied": a configuration counts as applied when a worker that did
-not exist before answers for it. The last one that did is kept, and stays in force when
-a new one cannot be used. HAProxy outlives a watcher that is killed; the next watcher
+"Written" is not "applied": a configuration counts as applied when the running worker has
+every server that it names, or a worker that did not exist before answers for it. The last
+one that did is kept, and stays in force when a new one cannot be used. HAProxy outlives a watcher that is killed; the next watcher
 finds it by its master socket, and adopts it.
 """
 
@@ -22,8 +22,10 @@ from pathlib import Path
 
 from galerist.files import write_atomically
 from haproxy import control
-from haproxy.control import Mute, Processes, ask
-from haproxy.model import ProxyModel
+from haproxy.control import Mute, Processes, ask, read_states
+from haproxy.runtime import Patience, Runtime, layout
+from haproxy.sessions import leftovers
+from haproxy.states import state_file
 
 log = logging.getLogger("haproxy")
 
@@ -40,7 +42,7 @@ class Refused(Exception):
 class Haproxy:
     """The HAProxy whose files are in ``folder``. For use by one thread."""
 
-    def __init__(self, binary: Path, folder: Path) -> None:
+    def __init__(self, binary: Path, folder: Path, patience: Patience = Patience()) -> None:  # noqa: B008 - frozen
         self._binary = binary
         self.config = folder / "haproxy.cfg"
         self.good = folder / "haproxy.cfg.good"
@@ -54,7 +56,10 @@ class Haproxy:
         self._read = 0  # of the log
         self._child: subprocess.Popen[bytes] | None = None
         self._master: tuple[int, int] | None = None  # pid, start time in clock ticks after boot
+        self.runtime = Runtime(self.admin, patience)
+        self._cut = patience.cut
         self.applied = ""  # the text that the running workers use
+        self.reloads = 0
 
     # -- is it there? ---------------------------------------------------------------------
 
@@ -90,22 +95,44 @@ class Haproxy:
 
     # -- configurations ---------------------------------------------------------------------
 
-    def apply(self, text: str, model: ProxyModel) -> bool:
-        """Bring ``text`` into force, by a start or a reload; True when something was done.
+    def follow(self, text: str) -> str:
+        """Change the servers of the running worker to those of ``text``. Why that is not enough
+        and a reload is needed, or nothing. Raises :class:`Mute`."""
+        if reason := self.runtime.align(layout(text), layout(self.applied)):
+            return reason
+        self.applied = text
+        return ""
+
+    def settle(self) -> bool:
+        """Write what runs to the files, for the next start; True when there was something to write.
+
+        Raises :class:`Refused` when HAProxy's check finds fault with it, OSError.
+        """
+        if not self.applied or _text(self.config) == self.applied == _text(self.good):
+            return False
+        if self.applied != _text(self.good):
+            write_atomically(self.rejected, self.applied)
+            if error := self.examine(self.rejected):
+                raise self._refused(error)
+            self.rejected.unlink()
+        write_atomically(self.states, state_file(layout(self.applied), self._known_states()))
+        write_atomically(self.config, self.applied)  # whatever somebody's hand has written there
+        write_atomically(self.good, self.applied)
+        self._reason_file().unlink(missing_ok=True)
+        return True
+
+    def replace(self, text: str) -> None:
+        """Bring ``text`` into force by a start or a reload.
 
         Raises :class:`Refused`, with the error in words; then the last good one is in
         force, if there was one, and the refused one lies beside it as ``.rejected``.
         """
         running = self.running()
-        if running and text == self.applied:
-            if _text(self.config) != text:  # somebody's hand: the next reload must not bring it in
-                write_atomically(self.config, text)
-            return False
         write_atomically(self.rejected, text)
         if error := self.examine(self.rejected):
             raise self._refused(error)
         known = self._known_states() if running else {}
-        write_atomically(self.states, control.state_file(model, known))
+        write_atomically(self.states, state_file(layout(text), known))
         self.rejected.replace(self.config)
         try:
             if running:
@@ -114,21 +141,29 @@ class Haproxy:
                 self._start()
         except Refused as error:
             self.config.replace(self.rejected)
-            if good := _text(self.good):
+            if good := self.applied if running else _text(self.good):
                 write_atomically(self.config, good)
             raise self._refused(str(error)) from None
+        self.reloads += running
         self.applied = text
         write_atomically(self.good, text)
         self._reason_file().unlink(missing_ok=True)
+
+    def apply(self, text: str) -> bool:
+        """Bring ``text`` into force by the gentlest means; True when that was a start or a reload.
+        Raises :class:`Refused`, :class:`Mute`."""
+        if self.running() and not self.follow(text):
+            return False
+        self.replace(text)
         return True
 
-    def revive(self, model: ProxyModel) -> bool:
+    def revive(self) -> bool:
         """Start with the last good configuration, if there is one. Raises :class:`Refused`."""
         text = _text(self.good)
         if not text or self.running():
             return False
         write_atomically(self.config, text)
-        write_atomically(self.states, control.state_file(model, {}))
+        write_atomically(self.states, state_file(layout(text), {}))
         self._start()
         self.applied = text
         return True
@@ -150,17 +185,13 @@ class Haproxy:
 
     # -- sessions that no health check looks after -------------------------------------------
 
-    def end_leftovers(self, processes: Processes, model: ProxyModel) -> int:
-        """End sessions of workers from before a reload that go to nodes that are down, or to
+    def end_leftovers(self, processes: Processes) -> int:
+        """End sessions of workers from before a reload that go to nodes out of service, or to
         a former writer. Returns how many. Raises :class:`Mute`."""
         ended = 0
-        if not processes.old:
-            return 0
-        status = control.read_status(ask(self.admin, "show stat"))
-        writers = tuple(server.name for server in model.servers)
         for worker in processes.old:
-            sessions = control.read_sessions(ask(self._master_socket, f"@!{worker} show sess"))
-            for session in control.leftovers(sessions, status, writers):
+            found = control.read_sessions(ask(self._master_socket, f"@!{worker} show sess"))
+            for session in leftovers(found, self.runtime.rows, self._cut):
                 ask(self._master_socket, f"@!{worker} shutdown session {session.id}")
                 ended += 1
         return ended
@@ -252,7 +283,7 @@ class Haproxy:
 
     def _known_states(self) -> dict[tuple[str, str], dict[str, str]]:
         try:
-            return control.read_states(ask(self.admin, "show servers state"))
+            return read_states(ask(self.admin, "show servers state"))
         except Mute:
             return {}
 

@@ -59,6 +59,11 @@ class Node:
         self._servers[0].shutdown()
         self._servers[0].server_close()
 
+    def die_health(self) -> None:
+        """The health endpoint refuses connections, as when the machine's programs are gone."""
+        self._servers[1].shutdown()
+        self._servers[1].server_close()
+
     def close(self) -> None:
         for server in self._servers:
             server.shutdown()

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from haproxy.control import (
-    Mute,
-    Processes,
-    Session,
-    ask,
-    leftovers,
-    read_processes,
-    read_sessions,
-    read_states,
-    read_status,
-    state_file,
-)
-from haproxy.model import Policy, Server, model
+from haproxy.control import Mute, Processes, Row, Session, ask, read_busy, read_processes, read_rows, read_sessions
+from haproxy.sessions import leftovers
 
 PROC = """#<PID>          <type>          <reloads>       <uptime>        <version>
 10843           master          1 [failed: 2]   0d00h00m03s     2.6.12-1+deb12u4
@@ -33,8 +26,6 @@ SESS = """0x55cefd9c5180: proto=tcpv4 src=127.0.0.1:42550 fe=write be=write srv=
 0x7f3084047a00: proto=sockpair src=unix:2 fe=GLOBAL be=<NONE> srv=<none> ts=00 epoch=0 age=0s calls=1
 0x55cefd9c5181: proto=tcpv6 src=::1:42552 fe=read be=read srv=n-1.x ts=00 epoch=0 age=1s
 """
-POLICY = Policy(("127.0.0.1",), 3306, 3307, 3308, ("127.0.0.1",), 8404)
-A, B = Server("a", "10.0.0.1", 3306, 9200), Server("b", "fd00::2", 3307, 9201)
 
 
 def test_processes() -> None:
@@ -51,66 +42,61 @@ def test_sessions() -> None:
     )
 
 
-def test_status() -> None:
-    text = "# pxname,svname,status,\nwrite,FRONTEND,OPEN,\nwrite,a,UP,\nwrite,b,DOWN 1/3,\nwrite,BACKEND,UP,\n"
-    assert read_status(text) == {("write", "a"): "UP", ("write", "b"): "DOWN 1/3"}
+STATES = """1
+# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr srv_agent_addr srv_agent_port
+2 write 1000 a 127.0.0.1 2 0 1 1 1 15 3 2 6 0 0 1 - 7001 - 0 7101 - - 7101
+2 write 500 c fd00::2 0 1 0 0 0 1 0 0 6 0 0 1 db.lan 7003 - 0 7103 - - 7103
+3 read 1 gone 127.0.0.1 0 1 0 0 0 1 0 0 6 0 0 1 - 7003 - 0 7103 - - 7103
+"""
+STAT = """# pxname,svname,scur,status,lastchg,check_status,check_code,
+write,FRONTEND,5,OPEN,,,,
+write,a,3,UP,12,* L7OK,200,
+write,c,0,MAINT,7,L4CON,,
+write,new,0,UP,7,INI,,
+write,BACKEND,5,UP,12,,,
+"""
+A_ROW = Row(1000, "127.0.0.1", "-", 7001, 7101, 1, False, True, "UP", "L7OK", "200", 12, 3)
+C_ROW = Row(500, "fd00::2", "db.lan", 7003, 7103, 0, True, False, "MAINT", "L4CON", "", 7, 0)
 
 
-@pytest.mark.parametrize(
-    ("a", "b", "ended"),
-    [
-        ("UP", "UP", "write/b"),  # the writer is back, or the order has changed
-        ("DOWN", "UP", "write/a read/a"),
-        ("DOWN 1/3", "UP 1/3", "write/a read/a"),
-        ("NOLB", "UP", ""),  # drained: its sessions may live
-        ("MAINT", "UP", "write/a read/a"),
-        ("DOWN", "DOWN", "write/a read/a write/b read/b"),
-        ("DOWN", "NOLB", "write/a read/a"),
-        (None, "UP", "write/a read/a"),  # no longer there at all
-    ],
-)
-def test_leftovers(a: str | None, b: str, ended: str) -> None:
-    sessions = [Session(f"{proxy}/{server}", proxy, server) for server in "ab" for proxy in ("write", "read")]
-    status = {(proxy, "b"): b for proxy in ("write", "read")}
-    if a is not None:
-        status |= {(proxy, "a"): a for proxy in ("write", "read")}
-    assert " ".join(session.id for session in leftovers(sessions, status, ("a", "b"))) == ended
+def test_rows() -> None:
+    assert read_rows(STATES, STAT) == {("write", "a"): A_ROW, ("write", "c"): C_ROW}
+    assert read_rows("", STAT) == read_rows(STATES, "") == {}
 
 
-def state(text: str) -> dict[str, tuple[str, str, str]]:
-    rows = read_states(text)
-    return {
-        name: (row["srv_op_state"], row["srv_check_health"], row["srv_admin_state"]) for (_, name), row in rows.items()
-    }
+BUSY = """0x564247eaf960: [21/Nov/2026:03:18:05.445559] id=25 proto=unix_stream source=unix:1
+  frontend=GLOBAL (id=0 mode=tcp), listener=? (id=1) addr=unix:1
+  backend=<NONE> (id=-1 mode=-)
+  server=<NONE> (id=-1)
+  req=0x564247eaf980 (f=0xc08002 an=0x0 pipe=0 tofwd=-1 total=14)
+0x7ff900045ff0: [21/Nov/2026:03:18:05.231936] id=23 proto=tcpv4 source=127.0.0.1:52492
+  backend=write (id=2 mode=tcp) addr=127.0.0.1:33434
+  server=n-1.x (id=500) addr=127.0.0.1:7003
+  req=0x7ff900046010 (f=0x808000 an=0x0 pipe=0 tofwd=-1 total=30)
+  res=0x7ff900046070 (f=0x80008000 an=0x0 pipe=0 tofwd=-1 total=12)
+"""
 
 
-def test_unknown_servers_begin_down() -> None:
-    assert state(state_file(model((A, B), POLICY), {})) == {"a": ("0", "0", "0"), "b": ("0", "0", "0")}
+def test_busy_sessions() -> None:
+    assert read_busy(BUSY) == (Session("0x7ff900045ff0", "write", "n-1.x", 42),)
 
 
-def test_known_servers_keep_their_state_at_the_same_address_only() -> None:
-    running = read_states(state_file(model((A, B), POLICY), {}))
-    for row in running.values():
-        row |= {"srv_op_state": "2", "srv_check_health": "3", "srv_check_status": "15", "srv_admin_state": "41"}
-    running["write", "b"]["srv_addr"] = "fd00:0::2"
-    up = ("2", "3", "9")  # of the admin state only what a person has set
-    assert state(state_file(model((A, B), POLICY), running)) == {"a": up, "b": up}
-    moved = Server("a", "10.0.0.7", 3306, 9200)
-    assert state(state_file(model((moved, B), POLICY), running)) == {"a": ("0", "0", "9"), "b": up}
-    other_port = Server("a", "10.0.0.1", 3306, 9999)
-    assert state(state_file(model((other_port,), POLICY), running)) == {"a": ("0", "0", "9")}
+# What HAProxy might say: its own words cut, doubled and mixed with anything.
+PIECES = st.sampled_from([*re.split(r"(\s|,)", PROC + SESS + STATES + STAT + BUSY), "\x00", "-1", "9" * 30, "²", '"'])
+ANSWERS = st.one_of(st.text(), st.lists(PIECES, max_size=60).map("".join))
 
 
-def test_a_server_by_name_is_known_by_its_name() -> None:
-    named = Server("a", "db1.lan", 3306, 9200)
-    running = read_states(state_file(model((named,), POLICY), {}))
-    running["write", "a"] |= {"srv_addr": "10.0.0.3", "srv_fqdn": "db1.lan", "srv_op_state": "2"}
-    assert state(state_file(model((named,), POLICY), running))["a"][0] == "2"
-
-
-def test_an_unknown_version_of_the_state_is_not_guessed_at() -> None:
-    assert read_states("2\n# a b\nx y\n") == {}
-    assert read_states("") == {}
+@settings(max_examples=300, deadline=None)
+@given(ANSWERS, ANSWERS)
+def test_no_answer_brings_the_watcher_down(one: str, other: str) -> None:
+    for text in (one, STATES + one, PROC + one):
+        with contextlib.suppress(Mute):
+            assert read_processes(text).master > 0
+        rows = read_rows(text, STAT + other)
+        assert all(row.sessions >= 0 and row.id >= 0 for row in rows.values())
+        found = (*read_sessions(text), *read_busy(BUSY + text))
+        assert all(session.id.startswith("0x") for session in found)
+        assert set(leftovers(found, rows, 5.0)) <= set(found)
 
 
 def test_nobody_there(tmp_path: Path) -> None:

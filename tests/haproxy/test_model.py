@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from galerist import model as records
-from haproxy.model import Known, Policy, Server, model, order, understand
+from haproxy.model import Known, Listener, Policy, Server, model, order, understand
 
 POLICY = Policy(("127.0.0.1",), 3306, 3307, 3308, ("127.0.0.1",), 8404)
 IDENTITY = records.Identity("u", (records.Generation("g", 0, "a", "galera-g"),))
@@ -118,14 +118,39 @@ def test_nothing_that_means_something_to_haproxy_comes_in(node: str, endpoint: d
     assert len(found.complaints) == 1
 
 
+def weights(listener: Listener) -> str:
+    return " ".join(f"{place.server.name}{place.weight}" for place in listener.places)
+
+
 def test_ports() -> None:
     made = model((A, B, C), POLICY)
-    assert (made.write.first, made.write.backup) == ((A,), (B, C))
-    assert (made.read.first, made.read.backup) == ((B, C), (A,))
-    assert (made.all.first, made.all.backup) == ((A, B, C), ())
+    assert weights(made.write) == "a1 b1 c1"
+    assert [place.rank for place in made.write.places] == sorted({place.rank for place in made.write.places})
+    assert weights(made.read) == "a0 b1 c1"
+    assert weights(made.all) == "a1 b1 c1"
     alone = model((A,), POLICY)
-    assert (alone.read.first, alone.read.backup) == ((A,), ())
-    assert model((), POLICY).write.first == ()
+    assert weights(alone.read) == "a1"
+    assert model((), POLICY).write.places == ()
+
+
+def test_a_drained_node_takes_nothing() -> None:
+    one = dataclasses.replace(A, drained=True)
+    made = model((one, B, C), POLICY)
+    assert weights(made.write) == weights(made.all) == "a0 b1 c1"
+    assert weights(made.read) == "a0 b0 c1", "b is the writer"
+    assert weights(model((one, B), POLICY).read) == "a0 b1"
+
+
+def test_a_drain_is_read_from_the_state_and_survives_a_registry_that_is_gone() -> None:
+    state = known(A, B, C).state
+    assert state is not None
+    listing = dataclasses.replace(known(A, B, C), state=dataclasses.replace(state, drained=("b",)))
+    drained = order(listing, ())
+    assert [server.name for server in drained if server.drained] == ["b"]
+    assert order(NOTHING, drained) == drained
+    wiped = Known({"b": report(B)}, frozenset("b"), frozenset(), records.State())
+    assert order(wiped, drained) == drained
+    assert not any(server.drained for server in order(known(A, B, C), drained)), "undrained"
 
 
 NAMES = st.sampled_from("abcde")

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -15,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from haproxy.model import Policy, ProxyModel, model
+from haproxy.model import Policy, model
 from haproxy.process import Haproxy, Refused, start_time
 from haproxy.render import render
 from tests.haproxy.fakes import Client, Node, served_by, until
 from tests.support.etcd import free_ports
 
+MORE = "\nlisten more\n    mode http\n"  # a difference in structure: it takes a reload
 BINARY = Path("/usr/sbin/haproxy")
 
 
@@ -37,7 +37,7 @@ class Bench:
     def nodes(self, *names: str, code: int = 200) -> list[Node]:
         return [self.stack.enter_context(closing(Node(name, code))) for name in names]
 
-    def config(self, *nodes: Node) -> tuple[str, ProxyModel]:
+    def config(self, *nodes: Node, more: str = "") -> str:
         wanted = model(tuple(node.server for node in nodes), self.policy)
         facts = {
             "cluster": "test",
@@ -45,10 +45,16 @@ class Bench:
             "state_file": self.haproxy.states,
             "drop_to": "haproxy" if os.geteuid() == 0 else "",
         }
-        return render(wanted, facts), wanted
+        return render(wanted, facts) + more
 
-    def apply(self, *nodes: Node) -> bool:
-        return self.haproxy.apply(*self.config(*nodes))
+    def apply(self, *nodes: Node, more: str = "") -> bool:
+        return self.haproxy.apply(self.config(*nodes, more=more))
+
+    def look_after(self) -> int:
+        """What the watcher does at each look; how many sessions were ended."""
+        self.haproxy.runtime.look()
+        ended = self.haproxy.runtime.end_sessions(frozenset())
+        return ended + self.haproxy.end_leftovers(self.haproxy.processes())
 
 
 @pytest.fixture
@@ -88,13 +94,13 @@ def test_no_server_gets_a_client_before_its_first_check(bench: Bench) -> None:
     assert seen - {""} == {"good"}
 
 
-def test_a_reload_adds_a_server_keeps_sessions_and_what_is_known(bench: Bench) -> None:
+def test_a_reload_keeps_sessions_and_what_is_known(bench: Bench) -> None:
     a, b = bench.nodes("a", "b")
     bench.apply(a)
     until(lambda: served_by(bench.write) == "a", "a is up")
     session = client(bench, bench.write)
     before = bench.haproxy.processes()
-    assert bench.apply(a, b)
+    assert bench.apply(a, b, more=MORE)
     assert served_by(bench.write) == "a", "a is up without a new check"
     until(lambda: served_by(bench.read) == "b", "b is up")
     after = bench.haproxy.processes()
@@ -102,40 +108,86 @@ def test_a_reload_adds_a_server_keeps_sessions_and_what_is_known(bench: Bench) -
     assert set(after.workers).isdisjoint(before.workers)
     assert session.alive()
     assert after.old == before.workers
+    assert bench.haproxy.reloads == 1
 
 
-def test_503_cuts_404_drains(bench: Bench) -> None:
+def test_a_stalled_node_loses_new_sessions_first_and_its_own_later(bench: Bench) -> None:
+    a, b = bench.nodes("a", "b")
+    bench.apply(a, b)
+    until(lambda: served_by(bench.write) == "a" and served_by(bench.read) == "b", "both are up")
+    session = client(bench, bench.write)
+    a.code = 503
+    began = time.monotonic()
+    until(lambda: served_by(bench.write) == "b", "new sessions go to b", 1.5)
+    assert bench.look_after() == 0
+    assert session.alive(), "it may come back"
+    until(lambda: bench.look_after() > 0, "it has not: its sessions end")
+    assert 4.5 < time.monotonic() - began < 8
+    assert not session.alive()
+
+
+def test_a_stall_that_passes_cuts_nobody(bench: Bench) -> None:
+    a, b = bench.nodes("a", "b")
+    bench.apply(a, b)
+    until(lambda: served_by(bench.write) == "a" and served_by(bench.read) == "b", "both are up")
+    session = client(bench, bench.write)
+    a.code = 503
+    until(lambda: served_by(bench.write) == "b", "new sessions go to b")
+    a.code = 200
+    until(lambda: served_by(bench.write) == "a", "a is back")
+    bench.look_after()
+    assert session.alive()
+
+
+def test_a_dead_node_loses_its_sessions_at_once(bench: Bench) -> None:
+    a, b = bench.nodes("a", "b")
+    bench.apply(a, b)
+    until(lambda: served_by(bench.write) == "a" and served_by(bench.read) == "b", "both are up")
+    session = client(bench, bench.write)
+    a.die_health()
+    began = time.monotonic()
+    until(lambda: bench.look_after() == 1, "the session ends")
+    assert time.monotonic() - began < 2
+    assert not session.alive()
+
+
+def test_404_drains(bench: Bench) -> None:
     a, b = bench.nodes("a", "b")
     bench.apply(a, b)
     until(lambda: served_by(bench.write) == "a" and served_by(bench.read) == "b", "both are up")
     session = client(bench, bench.write)
     a.code = 404
     until(lambda: served_by(bench.write) == "b", "new sessions go to b")
+    assert bench.look_after() == 0
     assert session.alive()
-    a.code = 503
-    until(lambda: not session.alive(), "the old session is cut")
 
 
-def test_a_node_that_has_just_died_delays_new_sessions_and_fails_none(bench: Bench) -> None:
+def test_a_node_that_has_just_died_delays_and_fails_no_new_session(bench: Bench) -> None:
     a, b, c = bench.nodes("a", "b", "c")
     bench.apply(a, b, c)
     until(lambda: {served_by(bench.all) for _ in range(9)} == {"a", "b", "c"}, "all are up")
-    a.die()
+    a.die()  # its health endpoint has not noticed
     assert {served_by(bench.all) for _ in range(9)} == {"b", "c"}
-    notice = threading.Timer(0.5, setattr, (a, "code", 503))  # clustercheck looks every 0.5 s
-    notice.start()
-    assert served_by(bench.write) == "b"
-    notice.join()
+    assert {served_by(bench.write) for _ in range(9)} == {"b"}, "the next in the order"
 
 
-def test_when_the_writer_returns_nobody_stays_on_the_backup(bench: Bench) -> None:
+def test_reads_go_to_the_writer_where_there_is_nobody_else(bench: Bench) -> None:
+    a, b = bench.nodes("a", "b")
+    bench.apply(a, b)
+    until(lambda: served_by(bench.write) == "a" and served_by(bench.read) == "b", "both are up")
+    b.code = 503
+    until(lambda: served_by(bench.read) == "a", "the writer takes reads")
+
+
+def test_when_the_writer_returns_nobody_stays_on_the_next(bench: Bench) -> None:
     a, b = *bench.nodes("a", code=503), *bench.nodes("b")
     bench.apply(a, b)
     until(lambda: served_by(bench.write) == "b", "b stands in")
     session = client(bench, bench.write)
     a.code = 200
     until(lambda: served_by(bench.write) == "a", "a is back")
-    until(lambda: not session.alive(), "one writer at a time")
+    until(lambda: bench.look_after() == 1, "one writer at a time")
+    assert not session.alive()
 
 
 def test_sessions_of_an_old_worker_are_looked_after(bench: Bench) -> None:
@@ -144,21 +196,15 @@ def test_sessions_of_an_old_worker_are_looked_after(bench: Bench) -> None:
     until(lambda: served_by(bench.write) == "a" and served_by(bench.read) == "b", "both are up")
     writing, reading = client(bench, bench.write), client(bench, bench.read)
     assert (writing.served_by, reading.served_by) == ("a", "b")
-    _, wanted = bench.config(a, b, c)
-    bench.apply(a, b, c)
-
-    def look_after() -> int:
-        return bench.haproxy.end_leftovers(bench.haproxy.processes(), wanted)
-
-    assert look_after() == 0
-    b.code = 503
-    until(lambda: look_after() == 1, "b is down, its old session ends")
+    bench.apply(a, b, c, more=MORE)
+    assert bench.look_after() == 0
+    b.die_health()
+    until(lambda: bench.look_after() == 1, "b is dead, its old session ends")
     assert not reading.alive()
     assert writing.alive()
-    _, wanted = bench.config(c, a, b)  # another writer
-    bench.apply(c, a, b)
+    bench.apply(c, a, b, more=MORE)  # another writer
     until(lambda: served_by(bench.write) == "c", "c takes the writes")
-    until(lambda: look_after() == 1, "the session on the former writer ends")
+    until(lambda: bench.look_after() == 1, "the session on the former writer ends")
     assert not writing.alive()
     until(lambda: not bench.haproxy.processes().old, "old workers end with their last session")
 
@@ -166,10 +212,10 @@ def test_sessions_of_an_old_worker_are_looked_after(bench: Bench) -> None:
 def test_what_haproxy_refuses_is_kept_aside(bench: Bench) -> None:
     (a,) = bench.nodes("a")
     bench.apply(a)
-    text, wanted = bench.config(a)
+    text = bench.config(a)
     before = bench.haproxy.processes()
     with pytest.raises(Refused, match=r"haproxy\.cfg\.rejected:.*unknown keyword 'nonsense'"):
-        bench.haproxy.apply(text + "nonsense\n", wanted)
+        bench.haproxy.apply(text + "nonsense\n")
     assert bench.haproxy.processes() == before
     assert bench.haproxy.config.read_text() == text
     assert bench.haproxy.rejected.read_text() == text + "nonsense\n"
@@ -182,15 +228,15 @@ def test_a_reload_that_fails_changes_nothing_and_the_next_one_works(bench: Bench
     bench.apply(a)
     until(lambda: served_by(bench.write) == "a", "a is up")
     before = bench.haproxy.processes()
-    text, wanted = bench.config(a)
+    text = bench.config(a)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(Refused, match=f"port {port} of 127.0.0.1 is in use"):
-            bench.haproxy.apply(f"{text}\nlisten more\n    bind 127.0.0.1:{port}\n", wanted)
+            bench.haproxy.apply(f"{text}\nlisten more\n    bind 127.0.0.1:{port}\n")
     assert bench.haproxy.config.read_text() == text
     assert bench.haproxy.processes().alive == before.workers
     assert served_by(bench.write) == "a"
-    assert bench.apply(a, b)
+    assert not bench.apply(a, b)
     until(lambda: served_by(bench.read) == "b", "the next configuration works")
 
 
@@ -205,7 +251,9 @@ def test_a_file_changed_by_hand_is_put_right(bench: Bench) -> None:
     bench.apply(a)
     bench.haproxy.config.write_text("# emptied by somebody\n")
     assert not bench.apply(a)
-    assert bench.haproxy.config.read_text() == bench.config(a)[0]
+    assert bench.haproxy.settle()
+    assert not bench.haproxy.settle()
+    assert bench.haproxy.config.read_text() == bench.config(a)
 
 
 def test_a_haproxy_left_running_is_adopted(bench: Bench) -> None:
@@ -214,8 +262,8 @@ def test_a_haproxy_left_running_is_adopted(bench: Bench) -> None:
     workers = bench.haproxy.processes().workers
     heir = Haproxy(BINARY, bench.folder)
     assert heir.adopt()
-    assert heir.applied == bench.config(a)[0]
-    assert not heir.apply(*bench.config(a))
+    assert heir.applied == bench.config(a)
+    assert not heir.apply(bench.config(a))
     assert heir.processes().workers == workers
     heir.stop(0.0)
     assert not heir.running()
@@ -230,7 +278,7 @@ def test_a_haproxy_that_hangs_is_not_adopted_but_ended(bench: Bench) -> None:
     heir = Haproxy(BINARY, bench.folder)
     assert not heir.adopt()
     until(lambda: start_time(master) is None, "it is gone")
-    assert heir.apply(*bench.config(a))
+    assert heir.apply(bench.config(a))
     until(lambda: served_by(bench.write) == "a", "the next one has the ports")
     heir.stop(0.0)
 

@@ -35,15 +35,15 @@ def test_servers_and_listeners(tmp_path: Path) -> None:
     assert "bind 127.0.0.1:8404" in lines
     servers = [line for line in lines if line.startswith("server ")]
     assert servers == [
-        "server a 10.0.0.1:3306 check port 9200 on-marked-up shutdown-backup-sessions",
-        "server b [fd00::2]:3306 check port 9200 backup",
-        "server c db3.lan:3306 check port 9201 backup",
-        "server b [fd00::2]:3306 track write/b",
-        "server c db3.lan:3306 track write/c",
-        "server a 10.0.0.1:3306 track write/a backup",
-        "server a 10.0.0.1:3306 track write/a",
-        "server b [fd00::2]:3306 track write/b",
-        "server c db3.lan:3306 track write/c",
+        "server a 10.0.0.1:3306 id 1000000000 port 9200 weight 1",
+        "server b [fd00::2]:3306 id 1001000000 port 9200 weight 1",
+        "server c db3.lan:3306 id 1002000000 port 9201 weight 1",
+        "server a 10.0.0.1:3306 port 9200 weight 0",
+        "server b [fd00::2]:3306 port 9200 weight 1",
+        "server c db3.lan:3306 port 9201 weight 1",
+        "server a 10.0.0.1:3306 port 9200 weight 1",
+        "server b [fd00::2]:3306 port 9200 weight 1",
+        "server c db3.lan:3306 port 9201 weight 1",
     ]
 
 

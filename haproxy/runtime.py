@@ -1,0 +1,111 @@
+"""The running worker, over its stats socket: what it has, what is changed in it, which sessions end.
+
+Level-triggered: each call compares what is wanted with what HAProxy says of itself, so a
+step that was lost, done by halves or undone by somebody is done at the next call.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from haproxy import members, sessions
+from haproxy.control import Row, ask, read_busy, read_rows
+from haproxy.members import MANAGED, Layout, Plan
+from haproxy.sessions import WRITE, Farewell
+
+_EXPECTED = ("New server registered.", "Server deleted.", "Server still has connections attached to it")
+_ROUNDS = 4  # a step may make room for another
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds. ``cut``: how long a node that stalls keeps its sessions. ``grace``: how long a
+    session on a former writer may go on. ``drain``: how long sessions on a drained node may."""
+
+    cut: float = 5.0
+    grace: float = 5.0
+    drain: float = 30.0
+
+
+@functools.lru_cache(maxsize=8)
+def layout(text: str) -> Layout:
+    return members.read_layout(text)
+
+
+class Runtime:
+    """One worker's stats socket. ``rows`` are as they were last read."""
+
+    def __init__(self, socket: Path, patience: Patience) -> None:
+        self._socket = socket
+        self._patience = patience
+        self._moving = Farewell(patience.grace)
+        self._draining = Farewell(patience.drain, quietly=False)
+        self.rows: Mapping[tuple[str, str], Row] = {}
+        self.leaving: frozenset[tuple[str, str]] = frozenset()
+
+    def look(self) -> Mapping[tuple[str, str], Row]:
+        """Raises :class:`haproxy.control.Mute`."""
+        self.rows = read_rows(ask(self._socket, "show servers state"), ask(self._socket, "show stat"))
+        return self.rows
+
+    def align(self, wanted: Layout, former: Layout) -> str:
+        """Do all that can be done now. The reason if a reload is needed instead, else nothing;
+        ``leaving`` are then the servers that wait for their sessions to end. Raises Mute."""
+        complaints: list[str] = []
+        steps: tuple[tuple[str, str], ...] = ()
+        left = Plan()
+        for _ in range(_ROUNDS):
+            left = members.plan(wanted, former, self.look())
+            if left.reload or not left.steps or left.steps == steps:
+                break
+            steps = left.steps
+            for _, command in steps:
+                answer = ask(self._socket, command)
+                complaints += [line for line in answer.splitlines() if line and not line.startswith(_EXPECTED)]
+        self.leaving = left.leaving
+        stuck = [command for server, command in left.steps if tuple(server.split("/", 1)) not in left.leaving]
+        if stuck and not left.reload:
+            return f"HAProxy does not take {stuck[0]!r} at run time: {'; '.join(complaints[-3:]) or 'it says nothing'}"
+        return left.reload
+
+    def end_sessions(self, drained: frozenset[str]) -> int:
+        """End what must end, by the rows as last read; how many sessions. Raises Mute."""
+        ended = 0
+        leads = sessions.writer(self.rows)
+        going: set[tuple[str, str]] = set()
+        draining: set[tuple[str, str]] = set()
+        for (proxy, server), row in self.rows.items():
+            if proxy not in MANAGED or not row.sessions:
+                continue
+            if sessions.lost(row, self._patience.cut):
+                ask(self._socket, f"shutdown sessions server {proxy}/{server}")
+                ended += row.sessions
+            elif sessions.misplaced(proxy, server, self.rows, leads) or (proxy, server) in self.leaving:
+                going.add((proxy, server))
+            elif server in drained:
+                draining.add((proxy, server))
+        now = time.monotonic()
+        found = read_busy(ask(self._socket, "show sess all")) if going or draining else ()
+        for farewell, servers in ((self._moving, going), (self._draining, draining)):
+            for session in farewell.due([one for one in found if (one.proxy, one.server) in servers], now):
+                ask(self._socket, f"shutdown session {session.id}")
+                ended += 1
+        self.busy = bool(going)
+        return ended
+
+    busy = False
+    """Sessions of the write port are being moved: look again soon."""
+
+    def writing(self) -> tuple[str, ...]:
+        """Who takes new sessions of the write port, then who else still has some, by name."""
+        leads = sessions.writer(self.rows)
+        others = sorted(n for (p, n), row in self.rows.items() if p == WRITE and row.sessions and n != leads)
+        return ((leads,) if leads is not None else ()) + tuple(others)
+
+    def serving(self) -> tuple[str, ...]:
+        """The nodes with sessions of any port, by name."""
+        return tuple(sorted({n for (p, n), row in self.rows.items() if p in MANAGED and row.sessions}))
