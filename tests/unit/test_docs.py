@@ -1,0 +1,52 @@
+"""The documents are held to the code."""
+
+from __future__ import annotations
+
+import configparser
+import re
+from pathlib import Path
+
+from galerist.cli.main import galerist
+from galerist.cli.show import Cluster, as_data
+from galerist.model import Data, Endpoint, Generation, Identity, ProxyReport, Report, Server, State
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_every_link_leads_somewhere() -> None:
+    links = [
+        (page, target)
+        for page in PAGES
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text())
+        if "://" not in target
+    ]
+    assert len(links) > 10
+    assert [(page.name, target) for page, target in links if not (page.parent / target).exists()] == []
+
+
+def test_the_fields_of_the_list_are_those_of_its_page() -> None:
+    identity = Identity("u", (Generation("g", 0, "n1", "galera-g"),))
+    report = Report("n1", "b", Endpoint("h", "i", 1, 2, 3), Server.UP, Data.PRESENT, "d")
+    proxy = ProxyReport("p", "h", "i", 1, 2, 3, 4)
+    data = as_data(Cluster("galera", State(identity), (report,), (), (proxy,)))
+    page = (ROOT / "docs" / "list.md").read_text()
+    fields = {*data, *data["members"][0], *data["proxy"]}
+    assert sorted(field for field in fields if f"`{field}`" not in page) == []
+
+
+def test_the_layers_of_the_page_are_those_of_the_contract() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    layers = config["importlinter:contract:layers"]["layers"].replace("|", " ").split()
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    assert layers, "the contract stands in setup.cfg"
+    assert [layer for layer in layers if f"`{layer}`" not in page] == []
+
+
+def test_commands_that_the_documents_and_sentences_name_exist() -> None:
+    texts = [page.read_text() for page in PAGES]
+    texts += [path.read_text() for path in (ROOT / "bootstrap").glob("*.py")]
+    named = {word for text in texts for word in re.findall(r"[`\"=]galerist ([a-z]+)\b", text)}
+    assert {"recover", "list", "up"} <= named
+    assert sorted(named - set(galerist.commands)) == []
