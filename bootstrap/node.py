@@ -93,7 +93,7 @@ class LocalNode:
         self._recovered: Recovered | None = None
         self._failures = 0
         self._failure: tuple[str, str, float] | None = None  # sentence, remedy, time of the next try
-        self._last_failure: str | None = None  # told until the server is Synced
+        self._last_failure = ""  # told, with its remedy, until the server is Synced
         self._version = ""
         self._told: str | None = None
         self._hung_since: float | None = None
@@ -192,7 +192,7 @@ class LocalNode:
                 progress=self._progress(run),
             )
         if live.local_state == 4:
-            self._failures, self._last_failure = 0, None
+            self._failures, self._last_failure = 0, ""
         return Look(
             Server.UP,
             stamp,
@@ -276,7 +276,7 @@ class LocalNode:
         delay = min(LONGEST_DELAY, FIRST_DELAY * 2**self._failures) if self._failures else 0.0
         self._failures += 1
         self._failure = (sentence, remedy, time.monotonic() + delay)
-        self._last_failure = sentence
+        self._last_failure = f"last time: {sentence} To end that: {remedy}"
         log.warning("%s", sentence)
 
     def _log_size(self) -> int:
@@ -301,12 +301,12 @@ class LocalNode:
         )
         words = next((words for mark, words in stages if mark in text), "starting")
         if run.transfer_died is not None and (known := reason(text)) is not None:
-            return f"{words}, but: {known[0]}"
+            return f"{words}, but: {known[0]}. To end that: {known[1]}"
         return self._after("receiving a full state transfer" if self._stamps.tainted() else words)
 
     def _after(self, words: str) -> str:
         """What goes on, and how the last try ended."""
-        return f"{words}; last time: {self._last_failure.rstrip('.')}" if self._last_failure is not None else words
+        return f"{words}; {self._last_failure}" if self._last_failure else words
 
     # -- acting ------------------------------------------------------------------------------
 
@@ -376,7 +376,7 @@ class LocalNode:
             text = (self._places.run_dir / "initialise.log").read_text(errors="replace")
             sentence, remedy = explain(self._log_since(planned.log_offset) + text, code)
             self._failures += 1
-            self._last_failure = sentence
+            self._last_failure = f"last time: {sentence} To end that: {remedy}"
             delay = min(LONGEST_DELAY, FIRST_DELAY * 2**self._failures)
             self._failure = (f"The datadir could not be initialised. {sentence}", remedy, time.monotonic() + delay)
             return
