@@ -9,6 +9,22 @@ from galerist.settings import Secret
 SST_GRANTS = "RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR, REPLICA MONITOR"
 """What mariabackup needs (MariaDB documentation, "mariadb-backup: Authentication and Privileges")."""
 
+PROBE = (
+    "CREATE DATABASE IF NOT EXISTS galerist",
+    "CREATE TABLE IF NOT EXISTS galerist.probe"
+    " (node VARCHAR(63) NOT NULL PRIMARY KEY, written DATETIME(6) NOT NULL) ENGINE=InnoDB",
+    # How many statements in total order isolation run here, those that only wait for their turn not counted.
+    # The account for health checks may not see what others do: this function tells it one number.
+    "CREATE OR REPLACE FUNCTION galerist.ddl_runs() RETURNS INT READS SQL DATA SQL SECURITY DEFINER RETURN"
+    " (SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND <> 'Sleep'"
+    " AND COALESCE(STATE, '') NOT REGEXP '^Waiting (to execute in isolation|for backup lock|for global read lock)'"
+    " AND INFO REGEXP '^[[:space:]]*(/[*].*[*]/[[:space:]]*)*"
+    "(ALTER|CREATE|DROP|RENAME|TRUNCATE|OPTIMIZE|REPAIR|ANALYZE|GRANT|REVOKE)[[:space:]]')",
+)
+"""What the commit probe writes to and asks."""
+
+PROBE_GRANTS = ("SELECT, INSERT, UPDATE ON galerist.probe", "EXECUTE ON FUNCTION galerist.ddl_runs")
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -46,8 +62,10 @@ def statements(wanted: Wanted) -> tuple[Statement, ...]:
         found += _account(f"{quote(wanted.sst_user)}@localhost", wanted.sst_password)
         found.append((f"GRANT {SST_GRANTS} ON *.* TO {quote(wanted.sst_user)}@localhost", ()))
     if wanted.check_user:
-        # SHOW STATUS needs no privilege at all: USAGE is the least there is
+        # SHOW STATUS needs no privilege at all; writing the row of the commit probe does
         found += _account(f"{quote(wanted.check_user)}@localhost", wanted.check_password)
+        found += [(text, ()) for text in PROBE]
+        found += [(f"GRANT {grant} TO {quote(wanted.check_user)}@localhost", ()) for grant in PROBE_GRANTS]
     if wanted.app_database:
         found.append((f"CREATE DATABASE IF NOT EXISTS {identifier(wanted.app_database)}", ()))
     if wanted.app_user:

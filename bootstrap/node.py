@@ -96,6 +96,7 @@ class LocalNode:
         self._last_failure = ""  # told, with its remedy, until the server is Synced
         self._version = ""
         self._told: str | None = None
+        self._members: dict[str, object] = {"writer": (), "peers": None}  # for the node's clustercheck
         self._hung_since: float | None = None
 
     def prepare(self) -> None:
@@ -444,6 +445,19 @@ class LocalNode:
 
     def remember(self, state: State, others: tuple[Report, ...]) -> None:
         """Keep what the registry said, for a start while it is down (rule 10)."""
+        self._members = {
+            "writer": state.writer,
+            "peers": [
+                {
+                    "node": other.node,
+                    "host": other.endpoint.ip or other.endpoint.host,
+                    "port": other.endpoint.sql_port,
+                    "check_port": other.endpoint.check_port,
+                    "usable": other.synced and other.opened,
+                }
+                for other in others
+            ],
+        }
         stable = tuple(
             replace(report, position=None, reason="", evidence=(), remedy=None, progress="") for report in others
         )
@@ -461,7 +475,16 @@ class LocalNode:
 
     def tell(self, report: Report) -> None:
         text = json.dumps(
-            {"opened": report.opened, "paused": report.role == "paused", "drained": False, "reason": report.reason},
+            {
+                "opened": report.opened,
+                "paused": report.role == "paused",
+                "drained": False,
+                "reason": report.reason,
+                "node": report.node,
+                "host": report.endpoint.ip or report.endpoint.host,
+                "port": report.endpoint.sql_port,
+                **self._members,
+            },
             sort_keys=True,
         )
         target = self._places.run_dir / "agent.json"

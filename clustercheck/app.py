@@ -1,100 +1,24 @@
-"""The web server of the health endpoint.
-
-A request runs no SQL and waits for nobody: it judges what the poller heard last. So
-a node that hangs cannot make its own health check hang.
-"""
+"""The health endpoint as a process: settings in, a poller, a probe and a web server out."""
 
 from __future__ import annotations
 
-import dataclasses
-import errno
 import logging
-import math
 import signal
-import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clustercheck.guard import Guard
 from clustercheck.poller import Poller, Source
-from clustercheck.verdict import Policy, Status, Verdict, verdict
+from clustercheck.verdict import Policy, Probe, Verdict, verdict
 
 if TYPE_CHECKING:
-    from flask import Flask, Response
-    from werkzeug.exceptions import NotFound
+    import socket
 
     from galerist.settings import Settings
 
 log = logging.getLogger("clustercheck")
-
-# Flask would answer OPTIONS by itself, with 200, and it is HAProxy's default health check.
-_METHODS = ["GET", "HEAD", "OPTIONS"]
-
-
-def create_app(status: Callable[[], Status], policy: Policy) -> Flask:
-    """The WSGI application.
-
-    ``/`` answers with the verdict's code and its reason, to GET, HEAD and OPTIONS alike;
-    ``/status`` with the same code and, as JSON, what the verdict rests on.
-    """
-    from flask import Flask, Response, jsonify
-
-    app = Flask("clustercheck", static_folder=None)
-
-    def root() -> Response:
-        judged = verdict(status(), policy)
-        return Response(judged.reason + "\n", judged.code, mimetype="text/plain")
-
-    def details() -> tuple[Response, int]:
-        known = status()
-        judged = verdict(known, policy)
-        body = dataclasses.asdict(known) | {"code": judged.code, "reason": judged.reason}
-        if not math.isfinite(known.age):
-            body["age"] = None  # JSON has no infinity
-        return jsonify(body), judged.code
-
-    def unknown_path(_: NotFound) -> Response:
-        # 404 means "drain" here: a check with a wrong path must not pass for one.
-        return Response("no such page: ask / or /status\n", 400, mimetype="text/plain")
-
-    def fresh(response: Response) -> Response:
-        response.headers["Cache-Control"] = "no-store"
-        return response
-
-    app.add_url_rule("/", "root", root, methods=_METHODS, provide_automatic_options=False)
-    app.add_url_rule("/status", "status", details, methods=_METHODS, provide_automatic_options=False)
-    app.register_error_handler(404, unknown_path)
-    app.after_request(fresh)
-    return app
-
-
-def listen(bind: str, port: int) -> list[socket.socket]:
-    """Listening sockets for a name or an address; ``*`` is every address, IPv6 too where there
-    is any. Raises OSError; its ``filename`` is the address that could not be had."""
-    flags = socket.AI_PASSIVE
-    found = socket.getaddrinfo(None if bind == "*" else bind.strip("[]"), port, type=socket.SOCK_STREAM, flags=flags)
-    sockets: list[socket.socket] = []
-    for family, kind, protocol, _, address in dict.fromkeys(found):
-        try:
-            one = socket.socket(family, kind, protocol)
-        except OSError:  # a kernel without IPv6
-            continue
-        try:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            one.bind(address)
-            one.listen(1024)
-        except OSError as error:
-            one.close()
-            if bind == "*" and family == socket.AF_INET6 and error.errno == errno.EADDRNOTAVAIL:
-                continue  # IPv6 is there, but switched off
-            for other in sockets:
-                other.close()
-            raise OSError(error.errno, error.strerror, f"{address[0]}, port {port}") from error
-        sockets.append(one)
-    return sockets
 
 
 class Chronicle:
@@ -112,38 +36,125 @@ class Chronicle:
             log.info("%d: %s", judged.code, judged.reason)
 
 
-def main(settings: Settings) -> int:
-    """Serves until SIGTERM or SIGINT. It starts before the server does and outlives it.
+def policy_of(settings: Settings) -> Policy:
+    """What the settings say about the verdict."""
+    flow = settings.check_max_flow_control
+    return Policy(
+        stale=settings.check_stale,
+        available_when_donor=settings.available_when_donor,
+        available_when_read_only=settings.available_when_read_only,
+        max_queue=settings.check_max_queue,
+        max_flow_control=flow / 100 if flow is not None else None,
+        donor_code=int(settings.check_donor_code),
+        down_code=int(settings.check_down_code),
+    )
 
-    Returns an exit code: 0 after a signal, 1 when the port cannot be had.
-    """
-    import waitress  # type: ignore[import-untyped]
 
-    policy = Policy(stale=settings.check_stale, available_when_donor=settings.available_when_donor)
+def source_of(settings: Settings) -> Source:
+    """Where the server and the files are."""
     password = settings.check_password
-    source = Source(
+    return Source(
         socket=str(settings.socket),
         user=settings.check_user,
         password=password.reveal() if password else "",
         agent_file=Path(settings.run_dir) / "agent.json",
         disabled_file=Path(settings.check_disabled_file),
         interval=settings.check_poll,
-        # Two polls may hang before the facts are too old, so one slow answer is no outage.
-        timeout=min(2.0, settings.check_stale / 2),
+        # Facts are too old long before; a new connection to a server that hangs would not be quicker.
+        timeout=max(2.0, settings.check_stale),
     )
+
+
+def guard_of(settings: Settings) -> Guard:
+    """Who may ask."""
+    password, token = settings.check_auth_password, settings.check_token
+    return Guard(
+        networks=settings.check_networks,
+        user=settings.check_auth_user,
+        password=password.reveal() if password else "",
+        token=token.reveal() if token else "",
+        root_free=settings.check_root_free,
+    )
+
+
+def switch(settings: Settings, reason: str | None) -> int:
+    """Take no new clients from now on for this reason; None: take them again. Returns an exit code."""
+    from galerist.files import write_atomically
+
+    path = Path(settings.check_disabled_file)
     try:
-        sockets = listen(settings.check_bind, settings.check_port)
+        if reason is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_atomically(path, f"{reason}\n", mode=0o644)
     except OSError as error:
-        where = error.filename or f"{settings.check_bind}, port {settings.check_port}"
+        print(f"clustercheck cannot change {path}: {error.strerror}. Run it as the node's own user.", file=sys.stderr)
+        return 1
+    print("This node is not disabled by hand." if reason is None else f"No new clients while {path} exists.")
+    return 0
+
+
+def look_once(settings: Settings, page: str) -> int:
+    """Print one HTTP answer on stdout. Returns an exit code: 0 for 200, else 1."""
+    from clustercheck.once import once
+
+    def write(text: bytes) -> None:
+        sys.stdout.buffer.write(text)
+        sys.stdout.buffer.flush()
+
+    return once(source_of(settings), policy_of(settings), page, settings.check_text == "classic", write)
+
+
+def _listen(settings: Settings, port: int, key: str) -> list[socket.socket] | None:
+    from clustercheck.serve import listen
+
+    try:
+        return listen(settings.check_bind, port)
+    except OSError as error:
+        where = error.filename or f"{settings.check_bind}, port {port}"
         print(
             f"clustercheck cannot listen on {where}: {error.strerror}."
-            " Set check_bind and check_port to an address that is free on this machine.",
+            f" Set check_bind and {key} to an address that is free on this machine.",
             file=sys.stderr,
         )
+        return None
+
+
+def main(settings: Settings) -> int:
+    """Serves until SIGTERM or SIGINT. It starts before the server does and outlives it.
+
+    Returns an exit code: 0 after a signal, 1 when a port cannot be had.
+    """
+    from clustercheck.agentcheck import AgentCheck
+    from clustercheck.peers import ask_peers
+    from clustercheck.probe import Prober, Rhythm
+    from clustercheck.serve import serve
+    from clustercheck.web import create_app
+
+    policy, source, guard = policy_of(settings), source_of(settings), guard_of(settings)
+    sockets = _listen(settings, settings.check_port, "check_port")
+    if sockets is None:
         return 1
-    poller = Poller(source, lambda: chronicle())
+    agent_port = settings.check_agent_port
+    agent_sockets = _listen(settings, agent_port, "check_agent_port") if agent_port is not None else []
+    if agent_sockets is None:
+        return 1
+
+    def probe() -> Probe:
+        return prober.probe() if settings.check_probe else Probe("off", "switched off by check_probe")
+
+    poller = Poller(source, lambda: chronicle(), probe)
     chronicle = Chronicle(lambda: verdict(poller.status(), policy))
-    poller.start()
+    headers = guard.headers()
+    prober = Prober(
+        source,
+        settings.node,
+        Rhythm(settings.check_probe_interval, settings.check_probe_late),
+        policy,
+        poller.observed,
+        lambda status: ask_peers(status, headers),
+    )
+    app = create_app(poller.status, policy, guard, settings.check_text == "classic", poller.counts)
 
     def end(*_: object) -> None:
         raise SystemExit(0)
@@ -151,19 +162,15 @@ def main(settings: Settings) -> int:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     try:
-        waitress.serve(
-            create_app(poller.status, policy),
-            sockets=sockets,
-            threads=4,
-            connection_limit=1000,  # idle clients hold a connection, never a thread
-            channel_timeout=30,
-            cleanup_interval=5,
-            asyncore_use_poll=True,  # select() stops at 1024 files
-            ident=None,
-            _quiet=True,
-        )
+        poller.start()
+        if settings.check_probe:
+            prober.start()
+        if agent_sockets:
+            AgentCheck(agent_sockets, lambda: verdict(poller.status(), policy))
+        serve(app, sockets)
     except SystemExit:
         pass  # the signal came before the loop began
     finally:
+        prober.stop()
         poller.stop()
     return 0

@@ -8,17 +8,18 @@ Only SHOW is used. It answers in every state of a Galera node, with
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clustercheck.verdict import Agent, Facts, Status
+from clustercheck.files import AgentFile, read_disabled
+from clustercheck.verdict import Facts, Probe, Status
 
 if TYPE_CHECKING:
     import pymysql
@@ -47,8 +48,8 @@ class Source:
     password: str
     agent_file: Path
     disabled_file: Path
-    interval: float = 0.5
-    timeout: float = 1.0
+    interval: float = 0.2
+    timeout: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +59,53 @@ class _Heard:
     facts: Facts | None = None
     at: float = -math.inf
     trouble: str = ""
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What the poller itself did, for the metrics. Times are seconds."""
+
+    polls: int = 0
+    failures: int = 0
+    spent: float = 0.0
+
+
+class FlowControl:
+    """For what share of the last seconds flow control paused this node."""
+
+    def __init__(self, window: float = 5.0) -> None:
+        self._window = window
+        self._seen: deque[tuple[float, float]] = deque()  # time, nanoseconds paused since the server started
+
+    def share(self, now: float, paused: float | None) -> float | None:
+        """0 to 1; None before there are two looks to compare."""
+        if paused is None or (self._seen and paused < self._seen[-1][1]):  # FLUSH STATUS, or another server
+            self._seen.clear()
+        if paused is None:
+            return None
+        self._seen.append((now, paused))
+        while len(self._seen) > 2 and self._seen[1][0] <= now - self._window:
+            self._seen.popleft()
+        since, before = self._seen[0]
+        return min(1.0, (paused - before) / 1e9 / (now - since)) if now > since else None
 
 
 class Poller:
-    """Polls in a thread of its own; :meth:`status` never waits for the server."""
+    """Polls in a thread of its own; :meth:`status` never waits for the server.
 
-    def __init__(self, source: Source, polled: Callable[[], None] = lambda: None) -> None:
+    ``probe`` says how the commit probe fares; ``polled`` is called after each poll.
+    """
+
+    def __init__(
+        self, source: Source, polled: Callable[[], None] = lambda: None, probe: Callable[[], Probe] = Probe
+    ) -> None:
         self._source = source
         self._polled = polled
+        self._probe = probe
+        self._agent = AgentFile(source.agent_file)
+        self._flow = FlowControl()
+        self.counts = Counts()
         self._heard = _Heard()
         self._connection: pymysql.connections.Connection | None = None
         self._stop = threading.Event()
@@ -81,19 +121,36 @@ class Poller:
 
     def status(self) -> Status:
         """What is known now. Cheap: two small files are looked at, nobody is asked."""
+        return replace(self.observed(), probe=self._probe())
+
+    def observed(self) -> Status:
+        """What is known now, without the commit probe."""
         heard = self._heard
         return Status(
             facts=heard.facts,
             age=time.monotonic() - heard.at,
             trouble=heard.trouble,
             disabled=read_disabled(self._source.disabled_file),
-            agent=read_agent(self._source.agent_file),
+            agent=self._agent.read(),
+            figures=heard.figures,
         )
+
+    def poll(self) -> None:
+        """One pass. Whatever is not known for certain leaves the former facts to grow old."""
+        began = time.monotonic()
+        self.counts.polls += 1
+        if not self._poll():
+            self.counts.failures += 1
+        self.counts.spent += time.monotonic() - began
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._drop()
 
     def _run(self) -> None:
         while True:
             try:
-                self._poll()
+                self.poll()
                 self._polled()
             except Exception:  # the thread must outlive whatever a driver may raise
                 log.exception("a poll failed")
@@ -101,24 +158,29 @@ class Poller:
                 break
         self._drop()
 
-    def _poll(self) -> None:
-        """One pass. Whatever is not known for certain leaves the former facts to grow old."""
+    def _poll(self, again: bool = False) -> bool:
         import pymysql
 
         kept = self._connection is not None
         began = time.monotonic()
         try:
-            self._heard = _Heard(self._ask(), began)
+            said = self._ask()
+            figures = numbers(said)
+            flow = self._flow.share(began, figures.get("wsrep_flow_control_paused_ns"))
+            self._heard = _Heard(replace(parse(said), flow_control=flow), began, "", figures)
         except (pymysql.MySQLError, OSError) as error:
             self._drop()
             if hung(error):
-                self._heard = replace(self._heard, trouble="")
+                # What one server said says nothing of the next one, which may be long in coming up.
+                self._heard = _Heard() if again else replace(self._heard, trouble="")
             elif kept:  # the server may have closed just this connection
-                self._poll()
+                return self._poll(again=True)
             else:
-                self._heard = replace(self._heard, trouble=f"{_text(error)}, socket {self._source.socket}")
+                self._heard = _Heard(trouble=f"{_text(error)}, socket {self._source.socket}")
+            return False
+        return True
 
-    def _ask(self) -> Facts:
+    def _ask(self) -> dict[str, str]:
         connection = self._connection or self._connect()
         self._connection = connection
         rows: list[tuple[str, str]] = []
@@ -127,25 +189,12 @@ class Poller:
             rows.extend(cursor.fetchall())
             while cursor.nextset():
                 rows.extend(cursor.fetchall())
-        return parse(rows)
+        return {name.lower(): value for name, value in rows}
 
     def _connect(self) -> pymysql.connections.Connection:
-        import pymysql
         from pymysql.constants import CLIENT
 
-        source = self._source
-        return pymysql.connect(
-            unix_socket=source.socket,
-            user=source.user,
-            password=source.password,
-            connect_timeout=source.timeout,
-            read_timeout=source.timeout,
-            write_timeout=source.timeout,
-            client_flag=CLIENT.MULTI_STATEMENTS,
-            ssl_disabled=True,  # a local socket; a TLS context would take 20 ms of each attempt
-            autocommit=None,  # no statement for it
-            init_command="SET SESSION wsrep_sync_wait=0",  # a health check must not wait for the cluster
-        )
+        return connect(self._source, self._source.timeout, client_flag=CLIENT.MULTI_STATEMENTS)
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -155,9 +204,30 @@ class Poller:
                 connection._force_close()  # type: ignore[attr-defined]
 
 
-def parse(rows: Iterable[tuple[str, str]]) -> Facts:
+def connect(
+    source: Source, answer_within: float | None, session: str = "", client_flag: int = 0
+) -> pymysql.connections.Connection:
+    """A connection over the server's socket. ``answer_within`` (seconds) bounds each statement, None does not;
+    ``session`` are further variables to set. Raises pymysql.MySQLError, OSError."""
+    import pymysql
+
+    return pymysql.connect(
+        unix_socket=source.socket,
+        user=source.user,
+        password=source.password,
+        connect_timeout=source.timeout,
+        read_timeout=answer_within,
+        write_timeout=source.timeout,
+        ssl_disabled=True,  # a local socket; a TLS context would take 20 ms of each attempt
+        client_flag=client_flag,
+        autocommit=None,  # it would be a statement more
+        # a health check must not wait for the cluster
+        init_command=f"SET SESSION wsrep_sync_wait=0{session}",
+    )
+
+
+def parse(said: Mapping[str, str]) -> Facts:
     """Facts from the rows of SHOW; what is absent or odd keeps the cautious default."""
-    said = {name.lower(): value for name, value in rows}
     worst = Facts()
     return Facts(
         cluster_status=said.get("wsrep_cluster_status", worst.cluster_status),
@@ -171,7 +241,19 @@ def parse(rows: Iterable[tuple[str, str]]) -> Facts:
         read_only=said.get("read_only") == "ON",
         cluster_size=_number(said.get("wsrep_cluster_size")),
         cluster_uuid=said.get("wsrep_cluster_state_uuid", ""),
+        recv_queue=_number(said.get("wsrep_local_recv_queue")),
     )
+
+
+def numbers(said: Mapping[str, str]) -> dict[str, float]:
+    """The status variables that are finite numbers."""
+    found: dict[str, float] = {}
+    for name, value in said.items():
+        with contextlib.suppress(ValueError):
+            number = float(value)
+            if name.startswith("wsrep_") and math.isfinite(number):
+                found[name] = number
+    return found
 
 
 def hung(error: BaseException | None) -> bool:
@@ -181,35 +263,6 @@ def hung(error: BaseException | None) -> bool:
             return True
         error = getattr(error, "original_exception", None) or error.__cause__ or error.__context__
     return False
-
-
-def read_disabled(path: Path) -> str:
-    """Why this node is disabled by hand, or nothing. The content of the file is the reason."""
-    try:
-        text = path.read_text(errors="replace")[:200].strip()
-    except (FileNotFoundError, NotADirectoryError):
-        return ""
-    except OSError as error:  # it is there, or it may be: the cautious answer is a drain
-        return f"{path} ({error.strerror})"
-    return text.splitlines()[0] if text else f"{path} exists"
-
-
-def read_agent(path: Path) -> Agent | None:
-    """What the agent wrote, None when there is nothing (no agent on this node, or not yet)."""
-    try:
-        said = json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        return Agent(problem=f"{path}: {error.strerror}")
-    except ValueError:
-        return Agent(problem=f"{path} is no JSON")
-    if not isinstance(said, dict):
-        return Agent(problem=f"{path} holds no JSON object")
-    flags = {name: said.get(name, False) for name in ("opened", "paused", "drained")}
-    if not all(isinstance(value, bool) for value in flags.values()):
-        return Agent(problem=f"{path}: opened, paused and drained must be true or false")
-    return Agent(**flags, reason=str(said.get("reason") or ""))
 
 
 def _number(text: str | None) -> int | None:

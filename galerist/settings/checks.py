@@ -49,6 +49,7 @@ def cross_checks(values: Mapping[str, Any], bad: set[str], origins: Mapping[str,
             ("registry_user", "registry_password"),
             ("app_user", "app_password"),
             ("sst_user", "sst_password"),
+            ("check_auth_user", "check_auth_password"),
         ):
             if origins[user] != "default" and values[user] and origins[password] == "default":
                 yield problem(user, f"needs {password}", f"give {password}_file too")

@@ -38,6 +38,23 @@ def _integer(text: str) -> int:
     return int(text)
 
 
+def _count(low: int, high: int, text: str) -> int:
+    value = _integer(text)
+    if not low <= value <= high:
+        raise ValueError("is out of range")
+    return value
+
+
+def _networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    found = []
+    for item in filter(None, (item.strip() for item in text.split(","))):
+        try:
+            found.append(ipaddress.ip_network(item))
+        except ValueError:
+            raise ValueError(f"holds {item!r}, which is no network") from None
+    return tuple(found)
+
+
 def _port(text: str) -> int:
     port = _integer(text)
     if not 1 <= port <= 65535:
@@ -143,6 +160,10 @@ def seconds(low: float, high: float) -> Kind:
     )
 
 
+def count(low: int, high: int) -> Kind:
+    return Kind("count", functools.partial(_count, low, high), f"give a whole number from {low} to {high}", (int,))
+
+
 def _text(name: str, pattern: str, expected: str) -> Kind:
     return Kind(name, functools.partial(_matching, pattern, f"a {name}"), expected)
 
@@ -161,6 +182,7 @@ PLAIN = _text("text", r"[^\x00-\x1f]*", "leave out control characters")
 HOST = Kind("host", _host, "give a host name or an IP address, without a port")
 BIND = Kind("address", _bind, "give an IP address of this machine, or * for all")
 PORT = Kind("port", _port, "give a port from 1 to 65535", (int,))
+NETWORKS = Kind("networks", _networks, "give networks such as 10.0.0.0/8,fd00::/8 without host bits", (list,))
 BOOLEAN = Kind("true|false", _boolean, "give true or false", (bool,))
 PATH = Kind("path", _path, "give a path", path=True)
 DUMPS = Kind("paths", _dumps, "give files that end in .sql, .sql.gz or .sql.zst", (list,), path=True)

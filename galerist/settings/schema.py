@@ -9,6 +9,7 @@ import shutil
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
@@ -228,8 +229,8 @@ class Settings:
     )
     # -- health endpoint
     check_bind: str = _setting(kinds.BIND, "*", "address the health endpoint listens on", _CHECK)
-    check_poll: float = _setting(kinds.seconds(0.05, 60), 0.5, "time between two looks at the server", _CHECK)
-    check_stale: float = _setting(kinds.seconds(0.1, 600), 5.0, "age at which the last look counts no more", _CHECK)
+    check_poll: float = _setting(kinds.seconds(0.05, 60), 0.2, "time between two looks at the server", _CHECK)
+    check_stale: float = _setting(kinds.seconds(0.1, 600), 0.9, "age at which the last look counts no more", _CHECK)
     check_disabled_file: Path = _setting(
         kinds.PATH,
         lambda values: values["stamp_dir"] / "disabled",
@@ -238,6 +239,43 @@ class Settings:
         default_text="<stamp_dir>/disabled",
     )
     available_when_donor: bool = _setting(kinds.BOOLEAN, False, "send clients to a node that is a donor", _CHECK)
+    available_when_read_only: bool = _setting(
+        kinds.BOOLEAN, False, "send clients to a node whose read_only is ON", _CHECK
+    )
+    check_max_queue: int | None = _setting(
+        kinds.count(0, 10**9), None, "drain a node with more write-sets than this to apply", _CHECK, default_text=""
+    )
+    check_max_flow_control: int | None = _setting(
+        kinds.count(0, 100),
+        None,
+        "drain a node that flow control pauses for more than this per cent of the time",
+        _CHECK,
+        default_text="",
+    )
+    check_donor_code: str = _setting(
+        kinds.choice("404", "503", "500"), "404", "status code for a donor that takes no clients", _CHECK
+    )
+    check_down_code: str = _setting(kinds.choice("503", "500"), "503", "status code for a node of no use", _CHECK)
+    check_text: str = _setting(
+        kinds.choice("reason", "classic"), "reason", "bodies: the reason, or what the classic scripts say", _CHECK
+    )
+    check_probe: bool = _setting(
+        kinds.BOOLEAN, True, "write a row now and then to find out whether commits hang", _CHECK
+    )
+    check_probe_interval: float = _setting(kinds.seconds(5, 3600), 5.0, "time between two such writes", _CHECK)
+    check_probe_late: float = _setting(kinds.seconds(1, 600), 5.0, "time after which such a write is late", _CHECK)
+    check_networks: tuple[IPv4Network | IPv6Network, ...] = _setting(
+        kinds.NETWORKS, (), "networks that may ask the health endpoint; without them all may", _CHECK, default_text=""
+    )
+    check_auth_user: str = _setting(kinds.ACCOUNT, "", "user that the health endpoint asks for", _CHECK)
+    check_auth_password: Secret | None = _secret("password of check_auth_user", _CHECK)
+    check_token: Secret | None = _secret("bearer token that the health endpoint asks for", _CHECK)
+    check_root_free: bool = _setting(
+        kinds.BOOLEAN, True, "answer the page / without password or token, for HAProxy", _CHECK
+    )
+    check_agent_port: int | None = _setting(
+        kinds.PORT, None, "port for HAProxy's agent check; none without it", _CHECK, default_text=""
+    )
     # -- proxy
     proxy: str = _setting(kinds.NAME, _hostname, "name of this proxy", _PROXY, default_text="host name")
     proxy_host: str = _setting(

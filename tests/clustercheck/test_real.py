@@ -3,69 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.clustercheck.endpoint import STALE, Check, checking
 from tests.support.etcd import free_ports
 from tests.support.mariadb import Server, running_server
-
-STALE = 1.5  # s
-PATIENCE = 20.0  # s
-
-
-class Check:
-    def __init__(self, folder: Path, server_socket: Path) -> None:
-        (self.port,) = free_ports(1)
-        self.disabled = folder / "disabled"
-        self.agent = folder / "agent.json"
-        flags = {
-            "check-port": self.port,
-            "check-bind": "127.0.0.1",
-            "check-poll": 0.1,
-            "check-stale": STALE,
-            "check-disabled-file": self.disabled,
-            "run-dir": folder,
-            "datadir": folder / "data",
-            "socket": server_socket,
-        }
-        self.command = [sys.executable, "-m", "galerist", "clustercheck"]
-        self.command += [text for name, value in flags.items() for text in (f"--{name}", str(value))]
-        self.log = (folder / "log").open("w+")
-        self.process = subprocess.Popen(self.command, stderr=self.log)
-
-    def ask(self, method: str = "GET", path: str = "/") -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-        try:
-            connection.request(method, path)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-        finally:
-            connection.close()
-
-    def wait_for(self, code: int, word: str) -> float:
-        """Until the endpoint says so; how long that took, in seconds."""
-        began = time.monotonic()
-        said = (0, "")
-        while time.monotonic() < began + PATIENCE:
-            with contextlib.suppress(ConnectionError):
-                said = self.ask()
-                if said[0] == code and word in said[1]:
-                    return time.monotonic() - began
-            time.sleep(0.03)
-        raise AssertionError(f"expected {code} {word!r}, the last answer is {said}")
-
-    def end(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(10)
 
 
 @pytest.fixture(scope="module")
@@ -76,14 +25,9 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def check(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Check]:
-    one = Check(tmp_path_factory.mktemp("check"), server.socket)
-    try:
+    with checking(tmp_path_factory.mktemp("check"), server.socket, check_agent_port=free_ports(1)[0]) as one:
         one.wait_for(200, "synced")
         yield one
-    finally:
-        one.process.kill()
-        one.process.wait()
-        one.log.close()
 
 
 def test_synced(check: Check) -> None:
@@ -93,6 +37,15 @@ def test_synced(check: Check) -> None:
     assert said["facts"]["local_state"] == 4
     assert said["facts"]["cluster_size"] == 1
     assert said["age"] < STALE
+
+
+def test_a_cluster_made_by_an_older_galerist_has_no_probe_and_says_so(check: Check) -> None:
+    end = time.monotonic() + 5
+    while (probe := check.status()["probe"])["state"] != "off":
+        assert time.monotonic() < end, probe
+        time.sleep(0.05)
+    assert "there is no table galerist.probe" in probe["note"]
+    assert check.ask()[0] == 200
 
 
 def test_rejected_queries_are_seen_although_tables_are_closed(check: Check, server: Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -9,7 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clustercheck.verdict import Agent, Facts, Policy, Status, verdict
+from clustercheck.verdict import (
+    TRANSFERRING,
+    Agent,
+    Facts,
+    Peer,
+    Policy,
+    Probe,
+    Status,
+    answered,
+    others_usable,
+    verdict,
+)
 
 GOOD = Facts(
     cluster_status="Primary",
@@ -22,6 +34,10 @@ GOOD = Facts(
 )
 OPEN = Agent(opened=True)
 DONOR = replace(GOOD, local_state=2)
+PEER = Peer("n2", "10.0.0.2", 3306, 9200, True)
+AMONG = Agent(opened=True, node="n1", host="10.0.0.1", port=3306, writer=("n2", "n1"), peers=(PEER,))
+ALONE = replace(AMONG, peers=(replace(PEER, usable=False),))
+LATE = Probe("late", "a write has waited for 7 s, and others' went through meanwhile", 7.0, 0.01, 8.0)
 DEFAULT = Policy()
 DONORS_SERVE = Policy(available_when_donor=True)
 
@@ -36,8 +52,9 @@ def status(facts: Facts | None = GOOD, **more: object) -> Status:
         (status(), DEFAULT, 200, "synced"),
         (status(agent=None), DEFAULT, 200, "synced"),
         (status(agent=Agent(opened=True, paused=True)), DEFAULT, 200, "synced"),
-        (status(replace(GOOD, read_only=True)), DEFAULT, 200, "synced"),
-        (status(age=5.0), DEFAULT, 200, "synced"),
+        (status(replace(GOOD, read_only=True)), Policy(available_when_read_only=True), 200, "synced"),
+        (status(replace(GOOD, recv_queue=100, flow_control=1.0)), DEFAULT, 200, "synced"),
+        (status(age=0.9), DEFAULT, 200, "synced"),
         # unusable
         (Status(), DEFAULT, 503, "not answered yet"),
         (status(None), DEFAULT, 503, "not answered yet"),
@@ -69,6 +86,27 @@ def status(facts: Facts | None = GOOD, **more: object) -> Status:
         (status(DONOR), DEFAULT, 404, "donor"),
         (status(DONOR), DONORS_SERVE, 200, "available_when_donor"),
         (status(replace(DONOR, sst_method="rsync")), DONORS_SERVE, 404, "by rsync, which blocks it"),
+        (status(replace(GOOD, read_only=True)), DEFAULT, 404, "read_only"),
+        (status(replace(GOOD, recv_queue=9)), Policy(max_queue=8), 404, "9 write-sets wait"),
+        (status(replace(GOOD, recv_queue=8)), Policy(max_queue=8), 200, "synced"),
+        (status(GOOD), Policy(max_queue=0, max_flow_control=0.0), 200, "synced"),
+        (status(replace(GOOD, flow_control=0.26)), Policy(max_flow_control=0.25), 404, "26%"),
+        (status(probe=LATE, agent=AMONG), DEFAULT, 404, "commits hang: a write has waited"),
+        (status(probe=replace(LATE, state="explained"), agent=AMONG), DEFAULT, 200, "synced"),
+        # the last usable node stays, unless a person drained it
+        (status(DONOR, agent=AMONG), DEFAULT, 404, "donor"),
+        (status(DONOR, agent=ALONE), DEFAULT, 200, "no other node is usable"),
+        (status(replace(DONOR, sst_method="rsync"), agent=ALONE), DONORS_SERVE, 200, "no other node is usable"),
+        (status(replace(GOOD, desync=True), agent=ALONE), DEFAULT, 200, "wsrep_desync is ON; stays"),
+        (status(replace(GOOD, local_state=3), agent=ALONE), DEFAULT, 200, "catching up; stays"),
+        (status(replace(GOOD, recv_queue=9), agent=ALONE), Policy(max_queue=8), 200, "stays"),
+        (status(probe=LATE, agent=ALONE), DEFAULT, 200, "synced"),
+        (status(probe=LATE), DEFAULT, 200, "synced"),  # nobody has said that somebody is better off
+        (status(probe=LATE, agent=None), DEFAULT, 200, "synced"),
+        (status(replace(GOOD, read_only=True), agent=ALONE), DEFAULT, 404, "read_only"),
+        (status(DONOR, agent=ALONE, disabled="x"), DEFAULT, 404, "disabled"),
+        (status(DONOR, agent=replace(ALONE, drained=True)), DEFAULT, 404, "drained"),
+        (status(replace(DONOR, donor_rejects_queries=True), agent=ALONE), DEFAULT, 503, "wsrep_sst_donor"),
         # what is unusable is not merely drained: a drain would keep its sessions
         (status(disabled="x", trouble="refused"), DEFAULT, 503, "refused"),
         (status(disabled="x", age=9.0), DEFAULT, 503, "9.0 s old"),
@@ -91,6 +129,18 @@ FACTS = st.builds(
     sst_method=st.sampled_from(["mariabackup", "rsync"]) | st.text(),
     desync=st.booleans(),
     read_only=st.booleans(),
+    recv_queue=st.none() | st.integers(0, 100),
+    flow_control=st.none() | st.floats(0, 1),
+)
+PEERS = st.builds(Peer, st.text(), st.text(), st.integers(), st.integers(), st.booleans())
+AGENTS = st.builds(
+    Agent,
+    opened=st.booleans(),
+    paused=st.booleans(),
+    drained=st.booleans(),
+    reason=st.text(),
+    problem=st.just("") | st.text(),
+    peers=st.none() | st.lists(PEERS, max_size=3).map(tuple),
 )
 STATUSES = st.builds(
     Status,
@@ -98,9 +148,19 @@ STATUSES = st.builds(
     age=st.floats(),
     trouble=st.just("") | st.text(),
     disabled=st.just("") | st.text(),
-    agent=st.none() | st.builds(Agent, st.booleans(), st.booleans(), st.booleans(), st.text(), st.just("") | st.text()),
+    agent=st.none() | AGENTS,
+    probe=st.builds(Probe, st.sampled_from(["off", "resting", "ok", "explained", "late"]), st.text()),
 )
-POLICIES = st.builds(Policy, stale=st.floats(0.1, 600), available_when_donor=st.booleans())
+POLICIES = st.builds(
+    Policy,
+    stale=st.floats(0.1, 600),
+    available_when_donor=st.booleans(),
+    available_when_read_only=st.booleans(),
+    max_queue=st.none() | st.integers(0, 50),
+    max_flow_control=st.none() | st.floats(0, 1),
+    donor_code=st.sampled_from([404, 503, 500]),
+    down_code=st.sampled_from([503, 500]),
+)
 
 
 @given(STATUSES, POLICIES)
@@ -121,7 +181,12 @@ def test_clients_are_sent_only_to_a_node_that_proves_everything(known: Status, p
         assert (known.facts.cluster_status, known.facts.reject_queries) == ("Primary", "NONE")
         assert known.facts.ready
         assert known.facts.connected
-        assert known.facts.local_state == 4 or (policy.available_when_donor and known.facts.local_state == 2)
+        alone = others_usable(known) is False
+        assert known.facts.local_state == 4 or alone or (policy.available_when_donor and known.facts.local_state == 2)
+        assert known.facts.local_state in (2, 3, 4)
+        assert alone or not known.facts.desync
+        assert policy.available_when_read_only or not known.facts.read_only
+        assert alone or policy.max_queue is None or (known.facts.recv_queue or 0) <= policy.max_queue
         assert not known.disabled
         assert known.agent is None or (known.agent.opened and not known.agent.drained)
 
@@ -130,3 +195,42 @@ def test_clients_are_sent_only_to_a_node_that_proves_everything(known: Status, p
 def test_disabling_never_makes_a_node_look_better(known: Status, policy: Policy) -> None:
     free, disabled = replace(known, disabled=""), replace(known, disabled="by hand")
     assert verdict(disabled, policy).code == max(404, verdict(free, policy).code)
+
+
+@given(STATUSES, POLICIES)
+def test_the_commit_probe_takes_no_node_without_another_to_turn_to(known: Status, policy: Policy) -> None:
+    rested = replace(known, probe=Probe())
+    if verdict(known, policy) != verdict(rested, policy):
+        assert known.probe.state == "late"
+        assert others_usable(known)
+        assert verdict(known, policy).code == 404
+        assert verdict(rested, policy).code == 200
+
+
+@given(STATUSES, POLICIES)
+def test_classic_codes_change_no_other_answer(known: Status, policy: Policy) -> None:
+    judged = verdict(known, policy)
+    code = answered(judged, policy)
+    if judged.code == 503:
+        assert code == policy.down_code
+    elif judged.code == 404 and judged.cause in TRANSFERRING:
+        assert code == policy.donor_code
+    else:
+        assert code == judged.code
+
+
+def test_every_combination_of_the_facts_that_decide() -> None:
+    """The whole product; the rule beside it is written down a second time, and shorter."""
+    product = itertools.product(
+        ("Primary", "non-Primary"), (True, False), (0, 1, 2, 3, 4, 9), ("NONE", "ALL"), (True, False), (True, False),
+        (True, False), (None, OPEN, AMONG, ALONE, Agent(), replace(AMONG, drained=True)), ("", "x"), (Probe(), LATE),
+    )  # fmt: skip
+    for primary, ready, state, rejects, desync, refuses, read_only, agent, disabled, probe in product:
+        facts = Facts(primary, ready, ready, state, rejects, refuses, "mariabackup", desync, read_only)
+        known = Status(facts, 0.1, disabled=disabled, agent=agent, probe=probe)
+        alone, among = agent is ALONE, agent is AMONG or (agent is not None and agent.drained)
+        down = primary != "Primary" or not ready or rejects != "NONE" or state not in (2, 3, 4)
+        down = down or (agent is not None and not agent.opened) or (state == 2 and refuses and not desync)
+        drain = bool(disabled) or read_only or (agent is not None and agent.drained)
+        drain = drain or (not alone and (desync or state in (2, 3))) or (among and probe is LATE)
+        assert verdict(known, DEFAULT).code == (503 if down else 404 if drain else 200), known

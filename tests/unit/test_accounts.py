@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bootstrap.accounts import SST_GRANTS, Wanted, identifier, quote, statements
+from bootstrap.accounts import PROBE, SST_GRANTS, Wanted, identifier, quote, statements
 from galerist.settings import Secret
 
 FULL = Wanted(
@@ -28,6 +28,9 @@ def test_all_that_is_wanted_is_made() -> None:
         "CREATE OR REPLACE USER 'galerist_sst'@localhost IDENTIFIED BY %s",
         f"GRANT {SST_GRANTS} ON *.* TO 'galerist_sst'@localhost",
         "CREATE OR REPLACE USER 'galerist_check'@localhost IDENTIFIED BY %s",
+        *PROBE,
+        "GRANT SELECT, INSERT, UPDATE ON galerist.probe TO 'galerist_check'@localhost",
+        "GRANT EXECUTE ON FUNCTION galerist.ddl_runs TO 'galerist_check'@localhost",
         "CREATE DATABASE IF NOT EXISTS `shop`",
         "CREATE OR REPLACE USER 'app'@'%%' IDENTIFIED BY %s",
         "GRANT ALL ON `shop`.* TO 'app'@'%'",
@@ -51,9 +54,12 @@ def test_nothing_is_made_that_is_not_wanted() -> None:
     assert statements(Wanted("mysql", None)) == ()
 
 
-def test_the_health_check_gets_no_privilege() -> None:
+def test_the_health_check_gets_no_privilege_beyond_its_own_row() -> None:
     found = texts(Wanted("mysql", None, check_user="galerist_check"))
-    assert found == ["CREATE OR REPLACE USER 'galerist_check'@localhost"]
+    assert found[0] == "CREATE OR REPLACE USER 'galerist_check'@localhost"
+    grants = [text for text in found if text.startswith("GRANT")]
+    assert grants
+    assert all(" galerist." in text and "*" not in text for text in grants)
 
 
 def test_the_servers_own_user_is_left_as_it_is() -> None:
@@ -63,5 +69,6 @@ def test_the_servers_own_user_is_left_as_it_is() -> None:
 def test_names_are_quoted() -> None:
     assert quote("o'hara\\") == "'o''hara\\\\'"
     assert identifier("we`ird") == "`we``ird`"
-    (user,) = texts(Wanted("mysql", None, check_user="a'b"))
+    user, *_, grant = texts(Wanted("mysql", None, check_user="a'b"))
     assert user == "CREATE OR REPLACE USER 'a''b'@localhost"
+    assert grant.endswith("TO 'a''b'@localhost")

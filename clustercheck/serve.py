@@ -1,0 +1,103 @@
+"""Waitress, with limits on what one client may take: size, time and number of connections."""
+
+from __future__ import annotations
+
+import errno
+import operator
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from waitress.adjustments import Adjustments  # type: ignore[import-untyped]
+from waitress.channel import HTTPChannel  # type: ignore[import-untyped]
+from waitress.server import MultiSocketServer, TcpWSGIServer  # type: ignore[import-untyped]
+from waitress.task import ThreadedTaskDispatcher  # type: ignore[import-untyped]
+
+REQUEST_TIME = 10
+"""Seconds that a client has for one whole request, and that an idle connection is kept."""
+
+CONNECTIONS = 800
+"""Connections at a time. Of more, those that have waited longest without a whole request are closed."""
+
+HEADERS, BODY = 8192, 1024
+"""Bytes at most; nothing here needs a body."""
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]
+    last_activity: float
+
+    def handle_read(self) -> None:
+        unfinished, since = self.request, self.last_activity
+        super().handle_read()
+        if unfinished is not None and self.request is unfinished:
+            self.last_activity = since  # a byte now and then buys no time
+
+
+class _Server(TcpWSGIServer):  # type: ignore[misc]
+    channel_class = _Channel
+
+    def readable(self) -> bool:
+        if len(self._map) >= CONNECTIONS:
+            self._make_room()
+        return bool(super().readable())
+
+    def _make_room(self) -> None:
+        waiting = [
+            channel
+            for channel in list(self._map.values())
+            if isinstance(channel, HTTPChannel) and not channel.requests and not channel.total_outbufs_len
+        ]
+        waiting.sort(key=operator.attrgetter("last_activity"))
+        for channel in waiting[: CONNECTIONS // 10]:
+            channel.will_close = True
+
+
+def serve(application: Callable[..., Any], sockets: list[socket.socket]) -> None:
+    """Until SystemExit, which a signal handler may raise."""
+    adjustments = Adjustments(
+        sockets=sockets,
+        threads=4,
+        connection_limit=CONNECTIONS + 200,
+        channel_timeout=REQUEST_TIME,
+        cleanup_interval=2,
+        max_request_header_size=HEADERS,
+        max_request_body_size=BODY,
+        asyncore_use_poll=True,  # select() stops at 1024 files
+        log_socket_errors=False,  # clients that go away are no news
+        ident=None,
+    )
+    tasks = ThreadedTaskDispatcher()
+    tasks.set_thread_count(adjustments.threads)
+    channels: dict[int, Any] = {}
+    for one in sockets:
+        about = one.family, one.type, one.proto, one.getsockname()
+        _Server(application, channels, True, one, dispatcher=tasks, adj=adjustments, bind_socket=False, sockinfo=about)
+    MultiSocketServer(channels, adjustments, [], tasks).run()
+
+
+def listen(bind: str, port: int) -> list[socket.socket]:
+    """Listening sockets for a name or an address; ``*`` is every address, IPv6 too where there
+    is any. Raises OSError; its ``filename`` is the address that could not be had."""
+    flags = socket.AI_PASSIVE
+    found = socket.getaddrinfo(None if bind == "*" else bind.strip("[]"), port, type=socket.SOCK_STREAM, flags=flags)
+    sockets: list[socket.socket] = []
+    for family, kind, protocol, _, address in dict.fromkeys(found):
+        try:
+            one = socket.socket(family, kind, protocol)
+        except OSError:  # a kernel without IPv6
+            continue
+        try:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            one.bind(address)
+            one.listen(1024)
+        except OSError as error:
+            one.close()
+            if bind == "*" and family == socket.AF_INET6 and error.errno == errno.EADDRNOTAVAIL:
+                continue  # IPv6 is there, but switched off
+            for other in sockets:
+                other.close()
+            raise OSError(error.errno, error.strerror, f"{address[0]}, port {port}") from error
+        sockets.append(one)
+    return sockets
