@@ -122,6 +122,7 @@ def forget(state: State, reports: tuple[Report, ...], nodes: tuple[NodeRecord, .
         view=replace(view, members=members) if view is not None else None,
         claim=None,
         writer=tuple(name for name in state.writer if name != node),
+        drained=tuple(name for name in state.drained if name != node),
     )
     put = (NodeRecord(node, report.disk, held=False),) if report is not None else ()
     number = view.seqno if loses and view is not None else None

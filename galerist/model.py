@@ -211,6 +211,7 @@ class ProxyReport:
     applied: str = ""  # digest of the configuration that the running workers use
     writing: tuple[str, ...] = ()  # who takes new sessions of the write port, then who else has any of them
     serving: tuple[str, ...] = ()  # nodes with sessions of any port, sorted
+    drained: tuple[str, ...] = ()  # nodes that get no new clients here, by order
     error: str | None = None
 
 

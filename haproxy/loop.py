@@ -83,6 +83,7 @@ class Watcher:
         self._reloaded = 0.0
         self._changed: tuple[float, float] | None = None  # first and last change since the files were written
         self._told: tuple[str, ...] = ()  # ProxyReport.writing, as last published
+        self._drained: tuple[str, ...] = ()  # as applied
         self._reachable = True  # the registry answered when it was last asked
         self._file_error: str | None = None
         self._unfit = ("", 0.0)  # what could not be written, and when
@@ -217,6 +218,7 @@ class Watcher:
 
     def _fine(self) -> None:
         self._alive = True
+        self._drained = tuple(sorted(server.name for server in self._servers if server.drained))
         self._error, self._refused = None, ("", 0.0)
         self._once("mute", "")
         self._once("configuration", "")
@@ -286,6 +288,7 @@ class Watcher:
             applied=self._haproxy.digest(),
             writing=self._haproxy.runtime.writing(),
             serving=self._haproxy.runtime.serving(),
+            drained=self._drained,
             error=self._error or self._file_error,
         )
         service = self._keys.services(config.proxy)

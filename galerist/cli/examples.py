@@ -44,6 +44,16 @@ galerist forget n3 --registry etcd3://reg1,reg2,reg3
     "reinit": """
 galerist reinit n3 --dir /tmp/play
 """,
+    "switchover": """
+galerist switchover --dir /tmp/play
+galerist switchover --to n2 --registry etcd3://reg1,reg2,reg3
+""",
+    "drain": """
+galerist drain n3 --dir /tmp/play
+""",
+    "undrain": """
+galerist undrain n3 --dir /tmp/play
+""",
     "pause": """
 galerist pause --dir /tmp/play
 """,

@@ -117,25 +117,12 @@ def _bootstrap(config: Path | None, **flags: Any) -> int:
     return main(settings)
 
 
-def _clustercheck(config: Path | None, once: bool, page: str, disable: str | None, enable: bool, **flags: Any) -> int:
+def _clustercheck(config: Path | None, **flags: Any) -> int:
     settings = _load("clustercheck", config, flags)
-    if disable is not None or enable:
-        from clustercheck.app import switch
-
-        return switch(settings, disable)
-    if once:
-        from clustercheck.app import look_once
-
-        return look_once(settings, page)
     _log(settings, settings.node)
     from clustercheck.app import main
 
     return main(settings)
-
-
-def clustercheck() -> int:
-    """The program ``clustercheck``: the sub-command of that name."""
-    return main(["clustercheck", *sys.argv[1:]])
 
 
 def _haproxy(config: Path | None, **flags: Any) -> int:
@@ -205,6 +192,19 @@ def _person(name: str) -> Callable[..., int]:
     return run
 
 
+def _traffic(name: str) -> Callable[..., int]:
+    """A command that leads clients elsewhere; see galerist.cli.traffic."""
+
+    def run(config: Path | None, dir: Path | None, node: str | None, timeout: float = 0.0, **flags: Any) -> int:
+        settings = _settings_unless_dir("list", config, dir, flags)
+        from galerist.cli import traffic
+
+        code: int = getattr(traffic, f"{name}_command")(settings, dir, node, timeout)
+        return code
+
+    return run
+
+
 def _history(config: Path | None, dir: Path | None, format: str, **flags: Any) -> int:
     settings = _settings_unless_dir("list", config, dir, flags)
     from galerist.cli.orders import history_command
@@ -235,18 +235,7 @@ _command(
     "clustercheck",
     _clustercheck,
     "Answer HTTP about the node's health. 200 is usable, 404 takes no new clients, 503 is down.",
-    [
-        click.Option(["--once"], is_flag=True, help="Ask once, print one HTTP answer, exit 0 for 200 and else 1."),
-        click.Option(
-            ["--page"],
-            type=click.Choice(["/", "/write", "/read", "/donor", "/live", "/ready"]),
-            default="/",
-            help="What --once asks. [/]",
-        ),
-        click.Option(["--disable"], metavar="REASON", help="Take no new clients from now on, and end."),
-        click.Option(["--enable"], is_flag=True, help="Take clients again, and end."),
-        *_settings_options("clustercheck"),
-    ],
+    _settings_options("clustercheck"),
     _EPILOG,
 )
 _command(
@@ -347,6 +336,37 @@ _command(
     _person("reinit"),
     "Set a node's datadir aside, so that it joins as an empty one.",
     [_NODE_ARGUMENT, _YES, _DIR, *_settings_options("list")],
+    _EPILOG,
+)
+_command(
+    "switchover",
+    _traffic("switchover"),
+    "Make another node the writer. Ends when every proxy has confirmed.",
+    [
+        click.Option(["--to", "node"], metavar="NODE", help="The node. [the next in the order that is Synced and open]"),
+        click.Option(["--timeout"], type=click.FloatRange(0), default=15.0, metavar="S", help="Seconds to wait. [15]"),
+        _DIR,
+        *_settings_options("list"),
+    ],
+    _EPILOG,
+)
+_command(
+    "drain",
+    _traffic("drain"),
+    "Lead all clients away from a node. Ends when no proxy has a session on it.",
+    [
+        _NODE_ARGUMENT,
+        click.Option(["--timeout"], type=click.FloatRange(0), default=60.0, metavar="S", help="Seconds to wait. [60]"),
+        _DIR,
+        *_settings_options("list"),
+    ],
+    _EPILOG,
+)
+_command(
+    "undrain",
+    _traffic("undrain"),
+    "Let a drained node have clients again.",
+    [_NODE_ARGUMENT, _DIR, *_settings_options("list")],
     _EPILOG,
 )
 _command(

@@ -26,35 +26,41 @@ FAILED, USAGE = 1, 2
 def recover_command(settings: Settings | None, dir: Path | None, node: str, yes: str | None) -> int:
     """``galerist recover --node X``: start the cluster from one node, by order."""
     nonce = secrets.token_hex(4)
-    return _order(
+    return give_order(
         settings, dir, f"recover --node {node}", yes, lambda c: orders.recover(c.state, c.reports, node, nonce)
     )
 
 
 def forget_command(settings: Settings | None, dir: Path | None, node: str, yes: str | None) -> int:
     """``galerist forget NODE``: do not wait for a node that never returns."""
-    return _order(settings, dir, f"forget {node}", yes, lambda c: orders.forget(c.state, c.reports, c.nodes, node))
+    return give_order(settings, dir, f"forget {node}", yes, lambda c: orders.forget(c.state, c.reports, c.nodes, node))
 
 
 def reinit_command(settings: Settings | None, dir: Path | None, node: str, yes: str | None) -> int:
     """``galerist reinit NODE``: set its datadir aside and let it join as an empty one."""
-    return _order(settings, dir, f"reinit {node}", yes, lambda c: orders.reinit(c.state, c.reports, c.nodes, node))
+    return give_order(settings, dir, f"reinit {node}", yes, lambda c: orders.reinit(c.state, c.reports, c.nodes, node))
 
 
 def pause_command(settings: Settings | None, dir: Path | None, yes: str | None) -> int:
     """``galerist pause``."""
     who = f"{_person()} at {_now()}"
-    return _order(settings, dir, "pause", yes if yes is not None else "", lambda c: orders.pause(c.state, who))
+    return give_order(settings, dir, "pause", yes if yes is not None else "", lambda c: orders.pause(c.state, who))
 
 
 def resume_command(settings: Settings | None, dir: Path | None, yes: str | None) -> int:
     """``galerist resume``."""
-    return _order(settings, dir, "resume", yes if yes is not None else "", lambda c: orders.resume(c.state))
+    return give_order(settings, dir, "resume", yes if yes is not None else "", lambda c: orders.resume(c.state))
 
 
-def _order(
-    settings: Settings | None, dir: Path | None, name: str, yes: str | None, make: Callable[[Cluster], Order]
+def give_order(
+    settings: Settings | None,
+    dir: Path | None,
+    name: str,
+    yes: str | None,
+    make: Callable[[Cluster], Order],
+    after: Callable[[Registry, str], int] | None = None,
 ) -> int:
+    """Make an order from what the registry holds, ask, give it, and wait by ``after``. The exit code."""
     with opened(settings, dir) as (registry, cluster):
         keys = Keys(cluster)
         raw = registry.get(keys.state)
@@ -72,7 +78,8 @@ def _order(
         code = _agreed(order, yes)
         if code:
             return code
-        return _give(registry, keys, raw, order, name)
+        code = _give(registry, keys, raw, order, name)
+        return code if code or after is None else after(registry, cluster)
 
 
 def _agreed(order: Order, yes: str | None) -> int:

@@ -119,7 +119,7 @@ def absent(record: NodeRecord) -> dict[str, Any]:
 
 def writer(cluster: Cluster) -> str | None:
     """The first node in the order of writers that is usable."""
-    usable = {report.node for report in cluster.reports if report.synced and report.opened}
+    usable = {report.node for report in cluster.reports if report.synced and report.opened} - set(cluster.state.drained)
     order = (*cluster.state.writer, *sorted(usable))
     return next((name for name in order if name in usable), None)
 
@@ -130,6 +130,9 @@ def as_data(cluster: Cluster) -> dict[str, Any]:
     first = writer(cluster)
     reporting = {report.node for report in cluster.reports}
     members = [member(report, first) for report in cluster.reports]
+    for entry in members:
+        if entry["name"] in cluster.state.drained:
+            entry["role"] = "drained"
     members += [absent(record) for record in cluster.nodes if record.node not in reporting]
     proxies = [
         {

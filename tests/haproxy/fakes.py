@@ -51,8 +51,11 @@ class Node:
     def report(self) -> str:
         endpoint = records.Endpoint("127.0.0.1", "127.0.0.1", self.port, 4567, self.check_port)
         return records.dump(
-            records.Report(self.name, "boot", endpoint, records.Server.UP, records.Data.PRESENT, disk="d")
-        )
+            records.Report(
+                self.name, "boot", endpoint, records.Server.UP, records.Data.PRESENT, disk="d",
+                cluster_status="Primary", local_state=4, opened=True,
+            )
+        )  # fmt: skip
 
     def die(self) -> None:
         """New connections are refused; the health endpoint has not noticed."""

@@ -326,3 +326,75 @@ def test_a_registry_that_is_down_at_the_start_is_waited_for(proxy: Proxy, etcd: 
         proxy.start()
         assert served_by(proxy.write) == ""
     until(lambda: served_by(proxy.write) == "a", "once the registry answers, a is there")
+
+
+def order(proxy: Proxy, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command of a person, as a process."""
+    where = ("--registry", proxy.etcd.url("etcd3"), "--cluster", proxy.keys.root.strip("/").rpartition("/")[2])
+    return subprocess.run([*proxy.command[:3], *words, *where], capture_output=True, text=True, timeout=60)
+
+
+def test_a_switchover_moves_every_session_and_is_confirmed(proxy: Proxy) -> None:
+    proxy.report(proxy.node("a"), proxy.node("b"), proxy.node("c"))
+    proxy.record("a", "b", "c", writer="abc")
+    proxy.start()
+    until(lambda: served_by(proxy.write) == "a" and proxy.settled(), "a is the writer")
+    until(lambda: served_by(proxy.read) in ("b", "c"), "reads are served")
+    before = proxy.workers()
+    writing = proxy.stack.enter_context(closing(Client(proxy.write)))
+    reading = [proxy.stack.enter_context(closing(Client(proxy.read))) for _ in range(4)]
+    done = order(proxy, "switchover", "--to", "c")
+    assert done.returncode == 0, done.stderr
+    assert "Confirmed by p1" in done.stdout
+    assert served_by(proxy.write) == "c"
+    assert not writing.alive()
+    assert all(session.alive() for session in reading), "readers are left in peace, also those of the new writer"
+    until(lambda: served_by(proxy.read) in ("a", "b"), "new readers go elsewhere")
+    refused = order(proxy, "switchover", "--to", "c")
+    assert (refused.returncode, "c is the writer already" in refused.stderr) == (1, True)
+    assert order(proxy, "switchover").returncode == 0
+    assert served_by(proxy.write) == "a"
+    assert proxy.workers() == before, "nothing was reloaded"
+
+
+def test_a_drained_node_is_left_and_comes_back(proxy: Proxy) -> None:
+    proxy.report(proxy.node("a"), proxy.node("b"), proxy.node("c"))
+    proxy.record("a", "b", "c", writer="abc")
+    proxy.start()
+    until(lambda: served_by(proxy.write) == "a" and proxy.settled(), "a is the writer")
+    before = proxy.workers()
+    session = proxy.stack.enter_context(closing(Client(proxy.write)))
+    done = order(proxy, "drain", "a")
+    assert done.returncode == 0, done.stderr
+    assert not session.alive()
+    assert served_by(proxy.write) == "b"
+    assert {served_by(proxy.all) for _ in range(9)} == {"b", "c"}
+    assert {served_by(proxy.read) for _ in range(9)} == {"c"}
+    second = order(proxy, "drain", "b")
+    assert (second.returncode, "2 are needed" in second.stderr) == (1, True)
+    assert proxy.end() == 0
+    proxy.start()
+    until(lambda: served_by(proxy.all) == "b" or served_by(proxy.all) == "c", "the next watcher knows of the drain")
+    assert {served_by(proxy.all) for _ in range(9)} <= {"b", "c"}
+    assert order(proxy, "undrain", "a").returncode == 0
+    until(lambda: {served_by(proxy.all) for _ in range(9)} == {"a", "b", "c"}, "a serves again")
+    assert served_by(proxy.write) == "b", "and does not take the writes back"
+    assert before != proxy.workers(), "it is another HAProxy"
+
+
+def test_a_watcher_killed_in_the_middle_is_taken_over(proxy: Proxy) -> None:
+    """The file is written last: what the next watcher finds runs already, or is done again."""
+    a, b, c = proxy.node("a"), proxy.node("b"), proxy.node("c")
+    proxy.report(a, b)
+    proxy.record("a", "b", writer="ab")
+    proxy.start()
+    until(lambda: served_by(proxy.write) == "a" and proxy.settled(), "a is the writer")
+    before = proxy.workers()
+    proxy.report(c)
+    proxy.record("a", "b", "c", writer="cab")
+    until(lambda: served_by(proxy.write) == "c", "c takes the writes", 10)
+    proxy.kill()
+    proxy.record("b", "c", writer="bca")
+    proxy.start()
+    until(lambda: served_by(proxy.write) == "b" and proxy.settled(), "the next watcher goes on from there")
+    assert proxy.workers() == before, "without a reload"
