@@ -117,12 +117,25 @@ def _bootstrap(config: Path | None, **flags: Any) -> int:
     return main(settings)
 
 
-def _clustercheck(config: Path | None, **flags: Any) -> int:
+def _clustercheck(config: Path | None, once: bool, page: str, disable: str | None, enable: bool, **flags: Any) -> int:
     settings = _load("clustercheck", config, flags)
+    if disable is not None or enable:
+        from clustercheck.app import switch
+
+        return switch(settings, disable)
+    if once:
+        from clustercheck.app import look_once
+
+        return look_once(settings, page)
     _log(settings, settings.node)
     from clustercheck.app import main
 
     return main(settings)
+
+
+def clustercheck() -> int:
+    """The program ``clustercheck``: the sub-command of that name."""
+    return main(["clustercheck", *sys.argv[1:]])
 
 
 def _haproxy(config: Path | None, **flags: Any) -> int:
@@ -235,7 +248,18 @@ _command(
     "clustercheck",
     _clustercheck,
     "Answer HTTP about the node's health. 200 is usable, 404 takes no new clients, 503 is down.",
-    _settings_options("clustercheck"),
+    [
+        click.Option(["--once"], is_flag=True, help="Ask once, print one HTTP answer, exit 0 for 200 and else 1."),
+        click.Option(
+            ["--page"],
+            type=click.Choice(["/", "/write", "/read", "/donor", "/live", "/ready"]),
+            default="/",
+            help="What --once asks. [/]",
+        ),
+        click.Option(["--disable"], metavar="REASON", help="Take no new clients from now on, and end."),
+        click.Option(["--enable"], is_flag=True, help="Take clients again, and end."),
+        *_settings_options("clustercheck"),
+    ],
     _EPILOG,
 )
 _command(
