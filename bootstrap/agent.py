@@ -149,6 +149,7 @@ class Agent:
         self._reported_position: Position | None = None
         self._since: dict[str, float] = {}
         self._registry_error: str | None = None
+        self._writer: tuple[str, ...] = ()
 
     # -- one pass ----------------------------------------------------------------------------
 
@@ -224,7 +225,9 @@ class Agent:
                 members = self.registry.list(self.keys.members)
             nodes = self.registry.list(self.keys.nodes)
             raw = self.registry.get(self.keys.state)
-            state = load(State, raw) if raw is not None else State()
+            # The order of writers outlives a registry that was emptied, so that no client is moved for it.
+            state = load(State, raw) if raw is not None else State(writer=self._writer)
+            self._writer = state.writer
         except (RegistryError, Malformed) as error:
             # A state that nobody can read is no better than none: all decisions wait for it.
             if self._registry_error != str(error):
