@@ -1,0 +1,99 @@
+"""The pieces of the model of Galera: disks, lineages, groups, servers."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from galerist.galera.stamp import Stamp
+from galerist.model import View
+
+
+class Violation(Exception):
+    """A promise is broken."""
+
+    def __init__(self, promise: str, text: str) -> None:
+        super().__init__(f"{promise}: {text}")
+        self.promise = promise
+
+
+class Disk:
+    """The datadir and the stamp beside it."""
+
+    def __init__(self, number: int, serial: str) -> None:
+        self.number = number
+        self.kind = "empty"  # empty, galera, half (overwritten in part), standalone
+        self.uuid = ""
+        self.log: list[str] = []  # what InnoDB would recover
+        self.clean = False  # grastate.dat holds the seqno
+        self.prepared_xa = False
+        self.unreadable = False
+        self.stamp = Stamp(disk=serial)
+        self.taint = False
+        self.views: list[tuple[str, View]] = []  # (run, view) of Primary views only
+        self.runs: list[tuple[str, str]] = []  # (run, generation)
+        self.notes: tuple[object, ...] | None = None
+
+
+class Lineage:
+    """One total order. ``idents`` holds the identities of its write-sets."""
+
+    def __init__(self, uuid: str, log: list[str], name: str) -> None:
+        self.uuid, self.log, self.name = uuid, log, name
+        self.idents = set(log)
+        self.groups: dict[int, Group] = {}  # by the seqno of the configuration change
+
+    def append(self, ident: str) -> int:
+        self.log.append(ident)
+        self.idents.add(ident)
+        return len(self.log)
+
+
+class Group:
+    """Servers that see one another. Never changed but for clean leaves: a new view is a new group."""
+
+    __slots__ = ("lineage", "members", "names", "number", "primary")
+
+    def __init__(self, number: int, primary: bool, lineage: Lineage | None, members: set[Server]) -> None:
+        self.number, self.primary, self.lineage, self.members = number, primary, lineage, members
+        self.names = tuple(sorted("abcde"[member.number] for member in members))
+
+
+class Server:
+    """One run of mariadbd."""
+
+    def __init__(self, disk: Disk, run: str, generation: str, name: str, boot: bool, full: bool, since: float) -> None:
+        self.disk, self.number = disk, disk.number
+        self.run, self.generation, self.name, self.boot = run, generation, name, boot
+        self.since = since
+        data = disk.kind == "galera" and not full
+        self.uuid = disk.uuid if data else ""
+        self.log = list(disk.log) if data else []
+        self.alive, self.frozen, self.stopping = True, False, False
+        self.slow = False  # its applier and its disk get nothing done
+        self.connected = False
+        self.answers = False  # SQL
+        self.rejects = True
+        self.status = "Disconnected"
+        self.state = 0
+        self.group: Group | None = None
+        self.last_prim: Group | None = None
+        self.inbox: deque[int | str] = deque()  # seqnos of the lineage, or "np"
+        self.lineage: Lineage | None = None
+        self.transfer: str | None = None
+        self.stage = 0
+        self.target = 0  # the state transfer brings the log to this seqno
+        self.donor: Server | None = None
+
+    def __repr__(self) -> str:
+        return f"{'ABCDE'[self.number]}/{self.run}"
+
+    @property
+    def awake(self) -> bool:
+        return self.alive and not self.frozen
+
+    def flush(self) -> None:
+        """Write everything committed to disk."""
+        if self.disk.kind == "galera" and self.disk.uuid == self.uuid:
+            have = len(self.disk.log)
+            if have < len(self.log):
+                self.disk.log.extend(self.log[have:])

@@ -1,0 +1,383 @@
+"""Wrong variants of the protocol, by name. Each replaces a few functions of the real code, or of
+what the node or the server does for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bootstrap import agent as agents
+from bootstrap import decide as rules
+from bootstrap import history
+from bootstrap.decide import Decision, Facts
+from galerist.model import Claim, Data, Report, Server, State
+from tests.simulation import galera
+from tests.simulation.node import SimNode
+
+Patch = tuple[Any, str, Any]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """``line``: the case of the table "Peers get it wrong", or the rule, that it gets wrong."""
+
+    name: str
+    line: str
+    patches: Callable[[], list[Patch]]
+
+
+MUTANTS: list[Mutant] = []
+
+
+def mutant(line: str) -> Callable[[Callable[[], list[Patch]]], Callable[[], list[Patch]]]:
+    def register(patches: Callable[[], list[Patch]]) -> Callable[[], list[Patch]]:
+        MUTANTS.append(Mutant(patches.__name__, line, patches))
+        return patches
+
+    return register
+
+
+# -- building blocks ---------------------------------------------------------------------------
+
+
+def deciding(before: Callable[[Facts], Facts | Decision]) -> list[Patch]:
+    """``decide`` sees other facts, or is overruled."""
+    real = rules.decide
+
+    def wrong(facts: Facts) -> Decision:
+        seen = before(facts)
+        return seen if isinstance(seen, Decision) else real(seen)
+
+    return [(agents, "decide", wrong)]
+
+
+def unasked() -> list[Patch]:
+    """A node records its own bootstrap whatever has become of its claim."""
+    real = rules._attempt
+
+    def attempt(facts: Facts) -> Decision:
+        mine = facts.me.attempt
+        assert mine is not None
+        claim = Claim(facts.me.node, facts.me.boot, mine.nonce, mine.position, ())
+        return real(replace(facts, state=replace(facts.state, claim=claim)))
+
+    return [(rules, "_attempt", attempt)]
+
+
+def seize(facts: Facts) -> Decision:
+    """Start the Primary Component on one's own authority."""
+    claim = Claim(facts.me.node, facts.me.boot, facts.nonce, history.standing(facts.me, facts.state.identity), ())
+    return Decision(rules.Bootstrap(claim, f"{facts.cluster}-{claim.nonce}"), "It seems that nobody else is there.")
+
+
+def alone(facts: Facts) -> bool:
+    me = facts.me
+    ready = me.data is Data.EMPTY or (me.data is Data.PRESENT and me.position is not None)
+    return (me.server is Server.DOWN or facts.taken_back) and ready
+
+
+def filtered(facts: Facts, view_of: Callable[[Any], Any]) -> Facts:
+    """The same facts with every view changed."""
+    others = tuple(replace(r, view=view_of(r.view)) for r in facts.others)
+    me = facts.me if facts.me.primary else replace(facts.me, view=view_of(facts.me.view))
+    return replace(facts, me=me, others=others, state=replace(facts.state, view=view_of(facts.state.view)), nodes=())
+
+
+# -- the table "Peers get it wrong" --------------------------------------------------------------
+
+
+@mutant("two nodes start first at the same moment")
+def no_members_means_i_am_first() -> list[Patch]:
+    def before(facts: Facts) -> Facts | Decision:
+        if (
+            facts.answered
+            and facts.state.identity is None
+            and facts.me.identity is None
+            and not facts.others
+            and alone(facts)
+        ):
+            return seize(facts)
+        return facts
+
+    return deciding(before) + unasked()
+
+
+@mutant("empty node starts first after an outage")
+def empty_node_bootstraps() -> list[Patch]:
+    def before(facts: Facts) -> Facts | Decision:
+        serving = any(report.primary for report in facts.others)
+        if facts.answered and not serving and facts.me.data is Data.EMPTY and alone(facts):
+            return seize(facts)
+        return facts
+
+    return deciding(before) + unasked()
+
+
+@mutant("stale `safe_to_bootstrap: 1` with a lower seqno")
+def a_hint_outranks_the_position() -> list[Patch]:
+    def best(candidates: Any, identity: Any, claimed: Any) -> Report:
+        return min(candidates, key=lambda report: report.node)
+
+    return [(history, "best", best)]
+
+
+@mutant("crash during SST, then total stop")
+def half_copied_node_is_a_candidate() -> list[Patch]:
+    real = SimNode._inspect
+
+    def inspect(self: SimNode, disk: Any, stamp: Any) -> Any:
+        if disk.taint and disk.stamp.identity is not None:
+            return Data.PRESENT, rules.Position(disk.stamp.identity.uuid, 1000), None
+        return real(self, disk, stamp)
+
+    return [(SimNode, "_inspect", inspect)]
+
+
+@mutant("registry wiped, data on disks")
+def wiped_registry_means_a_new_cluster() -> list[Patch]:
+    def before(facts: Facts) -> Facts | Decision:
+        if (
+            facts.answered
+            and facts.state == State()
+            and facts.me.data is Data.PRESENT
+            and not facts.others
+            and alone(facts)
+        ):
+            return seize(facts)
+        return facts
+
+    return deciding(before) + unasked()
+
+
+@mutant("registry restored from an old backup")
+def stale_reports_count() -> list[Patch]:
+    real = rules._lead
+
+    def lead(facts: Facts, best: Report, *rest: Any) -> Decision:
+        claim = facts.state.claim
+        nonce = claim.nonce if claim is not None else None
+        return real(replace(facts, others=tuple(replace(r, ack=nonce) for r in facts.others)), best, *rest)
+
+    return [(rules, "_lead", lead)]
+
+
+@mutant("name look-up of the peers fails")
+def no_answer_means_nobody_is_there() -> list[Patch]:
+    def before(facts: Facts) -> Facts | Decision:
+        if not facts.answered and facts.me.data is Data.PRESENT and alone(facts):
+            return seize(facts)
+        return facts
+
+    return deciding(before) + unasked()
+
+
+@mutant("one of three is lost for good after a total stop")
+def the_missing_are_given_up() -> list[Patch]:
+    def before(facts: Facts) -> Facts | Decision:
+        have = {report.node for report in facts.all}
+
+        def view_of(view: Any) -> Any:
+            return replace(view, members=tuple(m for m in view.members if m in have)) if view is not None else None
+
+        return filtered(facts, view_of) if facts.me.server is Server.DOWN else facts
+
+    return deciding(before)
+
+
+@mutant("two of three crash and come back while one survives")
+def survivor_counts_for_nothing() -> list[Patch]:
+    def before(facts: Facts) -> Facts | Decision:
+        gone = {r.node for r in facts.others if r.server is not Server.DOWN and not r.primary}
+
+        def view_of(view: Any) -> Any:
+            return replace(view, members=tuple(m for m in view.members if m not in gone)) if view is not None else None
+
+        if facts.me.server is not Server.DOWN or not gone:
+            return facts
+        return replace(filtered(facts, view_of), others=tuple(r for r in facts.others if r.node not in gone))
+
+    return deciding(before)
+
+
+@mutant("a node returns that was written on after the others had been re-bootstrapped")
+def numbers_only() -> list[Patch]:
+    return [*the_missing_are_given_up(), (history, "estranged", lambda report, identity: None)]
+
+
+@mutant("the agent dies, its server lives")
+def no_adoption() -> list[Patch]:
+    return [(SimNode, "_adopt", lambda self: None)]
+
+
+@mutant("the holder of the claim is frozen and wakes up late")
+def no_nonce() -> list[Patch]:
+    def acknowledged(facts: Facts, best: Report, *rest: Any) -> Decision:
+        claim = facts.state.claim
+        nonce = claim.nonce if claim is not None else None
+        others = tuple(replace(r, ack=nonce) if r.ack is not None else r for r in facts.others)
+        return real(replace(facts, others=others), best, *rest)
+
+    real = rules._lead
+    return [(rules, "_lead", acknowledged), *unasked()]
+
+
+@mutant("registry down while the cluster is healthy")
+def no_registry_no_service() -> list[Patch]:
+    def before(facts: Facts) -> Facts | Decision:
+        if not facts.answered and facts.me.server is Server.UP:
+            return Decision(rules.Stop(), "The registry does not answer: stopping.")
+        return facts
+
+    return deciding(before)
+
+
+# -- the rules -----------------------------------------------------------------------------------
+
+
+@mutant("rule 1: silence is no evidence")
+def hung_server_counts_as_down() -> list[Patch]:
+    real = SimNode._running
+
+    def running(self: SimNode, run: Any) -> Any:
+        look = real(self, run)
+        return replace(look, server=Server.DOWN, cluster_status="Disconnected") if run.frozen else look
+
+    return [(SimNode, "_running", running)]
+
+
+@mutant('rule 1: "not running" is taken back first')
+def starts_before_it_says_so() -> list[Patch]:
+    def before(facts: Facts) -> Facts | Decision:
+        return replace(
+            facts, others=tuple(replace(r, server=Server.DOWN, cluster_status="Disconnected") for r in facts.others)
+        )
+
+    return [*deciding(before), *stale_reports_count()]
+
+
+@mutant("rule 2: all expected nodes")
+def first_start_waits_for_nobody() -> list[Patch]:
+    return [(rules, "_complete", lambda facts: None), (history, "known", lambda recorded, reports: recorded)]
+
+
+@mutant("rule 3: ahead waits")
+def ahead_is_overwritten() -> list[Patch]:
+    def before(facts: Facts) -> Facts | Decision:
+        made = real(facts)
+        if isinstance(made.action, rules.Wait) and ", ahead of what" in made.sentence:
+            assert facts.state.identity is not None
+            return Decision(rules.Join(facts.state.identity, (), True), "Ahead: joining by a full state transfer.")
+        return made
+
+    real = rules.decide
+    return deciding(before)
+
+
+@mutant("rule 4: the whole closure reports")
+def any_two_may_restart() -> list[Patch]:
+    def before(facts: Facts) -> Facts | Decision:
+        have = [report.node for report in facts.all]
+        if facts.me.server is not Server.DOWN or len(have) < 2:
+            return facts
+        return filtered(facts, lambda view: replace(view, members=tuple(have)) if view is not None else None)
+
+    return deciding(before)
+
+
+@mutant("rule 4: a wiped disk is missing")
+def a_wiped_disk_counts_as_reported() -> list[Patch]:
+    real = rules._restart
+
+    def restart(facts: Facts, known: Any) -> Decision:
+        nodes = tuple(replace(record, held=False) for record in facts.nodes)
+        harmless = {report.node for report in facts.all} - {record.node for record in nodes}
+        nodes += tuple(rules.NodeRecord(name, "", held=False) for name in harmless)
+        return real(replace(facts, nodes=nodes), known)
+
+    return [(rules, "_restart", restart)]
+
+
+@mutant("rule 4: what the last view lost may lie elsewhere")
+def the_last_view_is_enough() -> list[Patch]:
+    return [(rules, "_short", lambda *given: None)]
+
+
+@mutant("rule 4: no candidate, but perhaps ahead")
+def a_node_that_cannot_be_judged_is_passed_over() -> list[Patch]:
+    real = rules._restart
+
+    def restart(facts: Facts, known: Any) -> Decision:
+        bad = {r.node for r in facts.others if r.problem is not None}
+
+        def view_of(view: Any) -> Any:
+            return replace(view, members=tuple(m for m in view.members if m not in bad)) if view is not None else None
+
+        return real(filtered(facts, view_of), known) if bad else real(facts, known)
+
+    return [(rules, "_restart", restart)]
+
+
+@mutant("rule 5: the taint is set by the transfer, not by the decision to join")
+def joining_taints() -> list[Patch]:
+    real = SimNode.join
+
+    def join(self: SimNode, identity: Any, peers: Any, full: bool) -> None:
+        self.disk.taint = True
+        real(self, identity, peers, full)
+
+    return [(SimNode, "join", join)]
+
+
+@mutant("rule 5: the taint is cleared when Synced, not before")
+def the_taint_is_cleared_early() -> list[Patch]:
+    real = SimNode.look
+
+    def look(self: SimNode) -> Any:
+        self.disk.taint = False
+        return real(self)
+
+    return [(SimNode, "look", look)]
+
+
+@mutant("rule 6: open only when recorded")
+def opens_when_synced() -> list[Patch]:
+    def before(facts: Facts) -> Facts | Decision:
+        if facts.me.synced and not facts.me.opened:
+            return Decision(rules.Open(), "Synced: opening.")
+        return facts
+
+    return deciding(before) + stale_reports_count()
+
+
+@mutant("rule 8: live components must not re-form behind our back")
+def merges_under_the_old_name() -> list[Patch]:
+    real = rules.Bootstrap
+
+    class Same(real):  # type: ignore[misc, valid-type]
+        def __init__(self, claim: Any, cluster_name: str) -> None:
+            super().__init__(claim, "galera")
+
+    return [(rules, "Bootstrap", Same)]
+
+
+@mutant("rule 9: the server itself writes the view")
+def only_the_agent_writes_views() -> list[Patch]:
+    real = galera.Galera.record
+
+    def record(self: galera.Galera, server: Any, view: Any) -> None:
+        if self.agent_lives(server.number):
+            real(self, server, view)
+
+    return [(galera.Galera, "record", record)]
+
+
+@mutant("rule 10: closed until the registry has recorded it")
+def opens_without_the_registry() -> list[Patch]:
+    def before(facts: Facts) -> Facts | Decision:
+        if not facts.answered and facts.me.synced and not facts.me.opened:
+            return Decision(rules.Open(), "Synced: opening.")
+        return facts
+
+    return deciding(before)
