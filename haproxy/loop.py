@@ -14,6 +14,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,7 +87,9 @@ class Watcher:
         self._drained: tuple[str, ...] = ()  # as applied
         self._reachable = True  # the registry answered when it was last asked
         self._file_error: str | None = None
-        self._unfit = ("", 0.0)  # what could not be written, and when
+        self._filer = ThreadPoolExecutor(1)
+        self._filing: Future[bool] | None = None
+        self._unfit = ("", 0.0)  # what is being written, or could not be, and since when
         self._alive = False  # HAProxy has been started or adopted
         self._said: dict[str, str] = {}
         self._published: tuple[dict[str, str], float] = ({}, 0.0)  # what, and when
@@ -117,6 +120,7 @@ class Watcher:
                 self.stop.wait(max(0.0, began + _TOGETHER - time.monotonic()))
         finally:
             watch.close()
+            self._filer.shutdown()
             if self.stop.is_set():
                 self._haproxy.stop()
                 self._withdraw()
@@ -201,6 +205,7 @@ class Watcher:
                     self.wake.set()  # too soon for a reload; the next pass has the whole truth again
                     return
                 log.info("HAProxy is reloaded: %s", reason)
+            self._filed()
             haproxy.replace(text)
             self._reloaded = time.monotonic()
             log.info("HAProxy %s", "has taken over the new configuration" if running else "is up")
@@ -224,22 +229,34 @@ class Watcher:
         self._once("configuration", "")
 
     def _settle(self) -> None:
-        """Off the path of a change: the files get what runs already."""
+        """Beside the loop: the files get what runs already."""
         now, haproxy = time.monotonic(), self._haproxy
+        if self._filing is not None:
+            if self._filing.done():
+                self._filed()
+            return
         if self._changed and now - self._changed[1] < _QUIET and now - self._changed[0] < _LATE:
             return
-        if not haproxy.running() or (haproxy.applied == self._unfit[0] and now - self._unfit[1] < _AGAIN):
+        if haproxy.running() and (haproxy.applied != self._unfit[0] or now - self._unfit[1] >= _AGAIN):
+            self._changed = None
+            self._unfit = (haproxy.applied, now)
+            self._filing = self._filer.submit(haproxy.settle)
+
+    def _filed(self) -> None:
+        """Wait until the files are written, if that is under way, and tell how it went."""
+        if self._filing is None:
             return
         try:
-            haproxy.settle()
+            self._filing.result()
             self._file_error, self._unfit = None, ("", 0.0)
         except (Refused, OSError) as error:
-            self._file_error, self._unfit = f"what runs cannot be written to the file: {error}", (haproxy.applied, now)
-        self._changed = None
+            self._file_error = f"what runs cannot be written to the file: {error}"
+        self._filing = None
         self._once("file", self._file_error)
 
     def _fall_back(self, code: int) -> None:
         """HAProxy with the last good configuration is better than none."""
+        self._filed()
         try:
             self._haproxy.revive()
         except (Refused, OSError) as error:

@@ -105,19 +105,21 @@ class Haproxy:
 
     def settle(self) -> bool:
         """Write what runs to the files, for the next start; True when there was something to write.
+        It may run beside :meth:`follow`, not beside a start or a reload.
 
         Raises :class:`Refused` when HAProxy's check finds fault with it, OSError.
         """
-        if not self.applied or _text(self.config) == self.applied == _text(self.good):
+        text = self.applied
+        if not text or _text(self.config) == text == _text(self.good):
             return False
-        if self.applied != _text(self.good):
-            write_atomically(self.rejected, self.applied)
+        if text != _text(self.good):
+            write_atomically(self.rejected, text)
             if error := self.examine(self.rejected):
                 raise self._refused(error)
             self.rejected.unlink()
-        write_atomically(self.states, state_file(layout(self.applied), self._known_states()))
-        write_atomically(self.config, self.applied)  # whatever somebody's hand has written there
-        write_atomically(self.good, self.applied)
+        write_atomically(self.states, state_file(layout(text), self._known_states()))
+        write_atomically(self.config, text)  # whatever somebody's hand has written there
+        write_atomically(self.good, text)
         self._reason_file().unlink(missing_ok=True)
         return True
 
