@@ -69,7 +69,7 @@ class Runtime:
         self.leaving = left.leaving
         stuck = [command for server, command in left.steps if tuple(server.split("/", 1)) not in left.leaving]
         if stuck and not left.reload:
-            return f"HAProxy does not take {stuck[0]!r} at run time: {'; '.join(complaints[-3:]) or 'it says nothing'}"
+            return f"HAProxy does not take {stuck[0]!r} at run time: {'; '.join(list(dict.fromkeys(complaints))[:3]) or 'it says nothing'}"
         return left.reload
 
     def end_sessions(self, drained: frozenset[str]) -> int:
