@@ -13,13 +13,13 @@ from waitress.channel import HTTPChannel  # type: ignore[import-untyped]
 from waitress.server import MultiSocketServer, TcpWSGIServer  # type: ignore[import-untyped]
 from waitress.task import ThreadedTaskDispatcher  # type: ignore[import-untyped]
 
-REQUEST_TIME = 10
+REQUEST_TIME = 5
 """Seconds that a client has for one whole request, and that an idle connection is kept."""
 
 CONNECTIONS = 800
 """Connections at a time. Of more, those that have waited longest without a whole request are closed."""
 
-HEADERS, BODY = 8192, 1024
+HEADERS, BODY = 4096, 1024
 """Bytes at most; nothing here needs a body."""
 
 
