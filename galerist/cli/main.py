@@ -367,7 +367,9 @@ _command(
     _traffic("switchover"),
     "Make another node the writer. Ends when every proxy has confirmed.",
     [
-        click.Option(["--to", "node"], metavar="NODE", help="The node. [the next in the order that is Synced and open]"),
+        click.Option(
+            ["--to", "node"], metavar="NODE", help="The node. [the next in the order that is Synced and open]"
+        ),
         click.Option(["--timeout"], type=click.FloatRange(0), default=15.0, metavar="S", help="Seconds to wait. [15]"),
         _DIR,
         *_settings_options("list"),

@@ -23,6 +23,9 @@ from tests.haproxy.proxies import IDENTITY, Proxy
 from tests.support.etcd import Etcd, free_ports
 
 CHANGES = int(os.environ.get("BENCH_CHANGES", "500"))
+CALM = 100.0
+"""Milliseconds that check and reload take on a machine with nothing else to do: the yardstick of its load."""
+
 RELOADS = max(20, CHANGES // 5)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -100,8 +103,9 @@ def test_from_the_registry_to_the_routing(proxy: Proxy) -> None:
     rows = [row("galerist, from the registry's write", galerist), row("file, check and reload alone", plain)]
     table("Until HAProxy routes to another writer (ms)", ("", "changes", "p50", "p99", "worst"), rows)
     assert reloads == 0
-    assert float(rows[0][2]) < 20
-    assert float(rows[0][3]) < 100
+    slower = max(1.0, float(rows[1][2]) / CALM)
+    assert float(rows[0][2]) < 20 * slower
+    assert float(rows[0][3]) < 100 * slower
 
 
 def test_sessions_while_members_change(proxy: Proxy) -> None:

@@ -110,5 +110,5 @@ def test_what_haproxy_does_not_take_at_run_time_is_told(bench: Bench) -> None:
     bench.apply(a)
     head, listener, tail = bench.config(a, b).partition("listen all")
     text = head + listener + tail.replace(f":{b.port} ", f":{b.port} track write/b ")
-    assert "unable to use write/b for tracking" in bench.haproxy.follow(text)
+    assert "checks and tracking at the same time" in bench.haproxy.follow(text)
     assert bench.haproxy.applied == bench.config(a), "the loop reloads now"
