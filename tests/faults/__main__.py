@@ -27,7 +27,6 @@ def main(arguments: list[str] | None = None) -> int:
     except Needs as error:
         print(f"faults: {error}", file=sys.stderr)
         return 1
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all is removed then as well
     sweep()
     top = Path(tempfile.mkdtemp(prefix=f"gfaults-log-{options.seed}-", dir="/tmp"))
     print(f"seed {options.seed}, {options.nodes} nodes; a log of every round in {top}")
@@ -138,4 +137,5 @@ def summary(results: list[Result]) -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all is removed then as well
     sys.exit(main())
