@@ -131,3 +131,59 @@ def test_a_claim_names_all_whose_word_counted() -> None:
     c = report("c", 8, view=view(5, "a", "b", "c"))
     made = decide(facts(b, a, c, nodes=held("a", "b", "c"), state=State(identity=OLD, view=last, claim=claim)))
     assert "waiting for a and c to acknowledge" in made.sentence
+
+
+def test_two_histories_on_the_disks_are_refused_by_all() -> None:
+    other = Identity(UUID, (FIRST, Generation("g3", 8, "c", "galera-g3")))
+    made = decide(facts(report("a", identity=NEW), report("b", identity=other), state=State(identity=OLD)))
+    assert isinstance(made.action, rules.Refuse)
+    assert "Two histories of this cluster are on the disks" in made.sentence
+    assert made.remedy is not None and "galerist recover" in made.remedy
+
+
+def test_a_first_start_does_not_bury_what_a_lost_disk_held() -> None:
+    empty = {"data": Data.EMPTY, "identity": None, "uuid": "", "held": False}
+    a, b, c = (report(node, None, **empty) for node in "abc")
+    made = decide(facts(a, b, c, state=State(), nodes=held("b")))
+    assert isinstance(made.action, rules.Refuse)
+    assert "b once held data and now reports a new disk; an empty start would bury" in made.sentence
+    assert made.remedy is not None and "galerist forget b" in made.remedy
+
+
+def test_a_primary_server_that_has_told_no_view_is_waited_for() -> None:
+    me = report("a", server=Server.UP, cluster_status="Primary", local_state=4, view=None)
+    made = decide(facts(me, report("b")))
+    assert isinstance(made.action, rules.Wait)
+    assert "waiting for the server to report its view" in made.sentence
+
+
+def test_a_bootstrap_that_finds_itself_among_others_is_ended() -> None:
+    attempt = Attempt("n", Position(UUID, 10), "galera-n")
+    me = report(
+        "a", server=Server.UP, cluster_status="Primary", local_state=4, attempt=attempt,
+        view=view(12, "a", "b", generation="n"),
+    )  # fmt: skip
+    claim = Claim("a", "boot-a", "n", Position(UUID, 10), ("a", "b"))
+    made = decide(facts(me, report("b"), state=State(identity=OLD, claim=claim), attempting=True))
+    assert isinstance(made.action, rules.Stop)
+    assert "not in the Primary Component that was to be bootstrapped" in made.sentence
+
+
+def test_a_node_that_cannot_be_judged_may_hold_what_the_last_view_lost() -> None:
+    last = view(20, "a")
+    a = report("a", 9, view=last)
+    b = report(
+        "b", 15, problem="1 XA transaction(s) prepared by a user wait for COMMIT or ROLLBACK", view=view(5, "a", "b")
+    )
+    made = decide(facts(a, b, nodes=held("a", "b"), state=State(identity=OLD, view=last)))
+    assert isinstance(made.action, rules.Refuse)
+    assert "b may hold the commits between, but it can be no candidate: 1 XA" in made.sentence
+
+
+def test_a_new_disk_does_not_count_as_a_report_of_what_the_last_view_lost() -> None:
+    last = view(20, "a")
+    a = report("a", 9, view=last)
+    b = report("b", None, data=Data.EMPTY, identity=None, disk="another", held=False)
+    made = decide(facts(a, b, nodes=held("a", "b"), state=State(identity=OLD, view=last)))
+    assert isinstance(made.action, rules.Wait)
+    assert "waiting for b to report, since the commits between may be there" in made.sentence
