@@ -1,17 +1,21 @@
-"""Waitress, with limits on what one client may take: size, time and number of connections."""
+"""Waitress, with limits on what one client may take: size, time and number of connections.
+
+Requests are answered in the thread that reads them. None of them waits for anything, and
+handing each to another thread would cost more than answering it.
+"""
 
 from __future__ import annotations
 
 import errno
 import operator
 import socket
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from waitress.adjustments import Adjustments  # type: ignore[import-untyped]
 from waitress.channel import HTTPChannel  # type: ignore[import-untyped]
 from waitress.server import MultiSocketServer, TcpWSGIServer  # type: ignore[import-untyped]
-from waitress.task import ThreadedTaskDispatcher  # type: ignore[import-untyped]
 
 REQUEST_TIME = 5
 """Seconds that a client has for one whole request, and that an idle connection is kept."""
@@ -23,6 +27,26 @@ HEADERS, BODY = 4096, 1024
 """Bytes at most; nothing here needs a body."""
 
 
+class _Inline:
+    """Stands where waitress expects its pool of threads."""
+
+    def __init__(self) -> None:
+        self._due: deque[HTTPChannel] = deque()
+
+    def add_task(self, channel: HTTPChannel) -> None:
+        self._due.append(channel)  # not yet: the channel holds its lock while it hands over a request
+
+    def work(self) -> None:
+        while self._due:
+            channel = self._due.popleft()
+            channel.service()
+            if channel.connected:
+                channel.handle_write()  # and close, if it was the last request
+
+    def shutdown(self) -> None:
+        self._due.clear()
+
+
 class _Channel(HTTPChannel):  # type: ignore[misc]
     last_activity: float
 
@@ -31,10 +55,14 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         super().handle_read()
         if unfinished is not None and self.request is unfinished:
             self.last_activity = since  # a byte now and then buys no time
+        self.server.task_dispatcher.work()
 
 
 class _Server(TcpWSGIServer):  # type: ignore[misc]
     channel_class = _Channel
+
+    def pull_trigger(self) -> None:
+        """Nobody else's loop is to be woken."""
 
     def readable(self) -> bool:
         if len(self._map) >= CONNECTIONS:
@@ -56,7 +84,6 @@ def serve(application: Callable[..., Any], sockets: list[socket.socket]) -> None
     """Until SystemExit, which a signal handler may raise."""
     adjustments = Adjustments(
         sockets=sockets,
-        threads=4,
         connection_limit=CONNECTIONS + 200,
         channel_timeout=REQUEST_TIME,
         cleanup_interval=2,
@@ -66,8 +93,7 @@ def serve(application: Callable[..., Any], sockets: list[socket.socket]) -> None
         log_socket_errors=False,  # clients that go away are no news
         ident=None,
     )
-    tasks = ThreadedTaskDispatcher()
-    tasks.set_thread_count(adjustments.threads)
+    tasks = _Inline()
     channels: dict[int, Any] = {}
     for one in sockets:
         about = one.family, one.type, one.proto, one.getsockname()

@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from clustercheck import pages
@@ -57,9 +58,13 @@ def create_app(
     app = Flask("clustercheck", static_folder=None)
     guard = guard or Guard()
 
+    def spoken(judged: Verdict) -> tuple[int, str]:
+        text = f"{pages.classic(judged)}\r\n" if classic else f"{judged.reason}\n"
+        return answered(judged, policy), text
+
     def say(judged: Verdict) -> Response:
-        body = pages.classic(judged) if classic else judged.reason
-        return Response(f"{body}\r\n" if classic else f"{body}\n", answered(judged, policy), mimetype="text/plain")
+        code, text = spoken(judged)
+        return Response(text, code, mimetype="text/plain")
 
     def page(judge: pages.Page) -> Callable[[], Response]:
         return lambda: say(judge(status(), policy))
@@ -112,6 +117,27 @@ def create_app(
     views |= {"/read": read, "/peers": peers, "/status": everything, "/metrics": metrics, "/openapi.json": openapi}
     for path, view in views.items():
         app.add_url_rule(path, path, view, methods=_METHODS, provide_automatic_options=False)
+
+    def root_first(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        """The one page that proxies ask all the time, without the work that Flask has with a request."""
+        method = environ["REQUEST_METHOD"]
+        if environ["PATH_INFO"] != "/" or method not in _METHODS:
+            return rest(environ, start)
+        said = environ.get("HTTP_AUTHORIZATION", "")
+        if guard.refuses(environ.get("REMOTE_ADDR", ""), "/", said) is not None:
+            return rest(environ, start)
+        code, text = spoken(verdict(status(), policy))
+        body = text.encode()
+        headers = [
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+        ]
+        start(f"{code} {HTTPStatus(code).phrase}", headers)
+        return [b"" if method == "HEAD" else body]
+
+    rest = app.wsgi_app
+    app.wsgi_app = root_first  # type: ignore[assignment,method-assign]
     app.before_request(enter)
     app.register_error_handler(HTTPException, wrong)
     app.after_request(fresh)
