@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from galerist.model import Endpoint
 from galerist.registry.contract import RegistryError, RegistryUnusable
 from galerist.registry.open import open_registry
 from galerist.settings import Secret, Settings
+from galerist.wake import Wake
 
 log = logging.getLogger("galerist.bootstrap")
 
@@ -101,7 +101,7 @@ def main(settings: Settings) -> int:
         note_time=lambda: datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
     )
     loader = load.Loader(settings.init_sql, settings.app_database, settings.socket, registry, agent.keys, agent.boot)
-    wake = threading.Event()
+    wake = Wake()
     with _signals(wake) as stop:
         watch = registry.watch(agent.keys.root, wake.set)
         try:
@@ -128,7 +128,7 @@ def _prepared(node: LocalNode, settings: Settings) -> bool:
             time.sleep(0.2)
 
 
-def _look_after(agent: Agent, loader: load.Loader, wake: threading.Event, stop: threading.Event) -> None:
+def _look_after(agent: Agent, loader: load.Loader, wake: Wake, stop: Wake) -> None:
     while not stop.is_set():
         wake.clear()
         if not agent.step():
@@ -144,8 +144,8 @@ def _look_after(agent: Agent, loader: load.Loader, wake: threading.Event, stop: 
 
 
 @contextmanager
-def _signals(wake: threading.Event) -> Iterator[threading.Event]:
-    stop = threading.Event()
+def _signals(wake: Wake) -> Iterator[Wake]:
+    stop = Wake()
 
     def end(_number: int, _frame: FrameType | None) -> None:
         stop.set()

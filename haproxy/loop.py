@@ -11,7 +11,6 @@ import dataclasses
 import json
 import logging
 import os
-import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +21,7 @@ from galerist import model as records
 from galerist.files import write_atomically
 from galerist.registry.contract import Lease, Registry, RegistryError, RegistryUnusable
 from galerist.registry.keys import Keys
+from galerist.wake import Wake
 from haproxy.control import Mute
 from haproxy.model import Known, Policy, Server, model, order, understand
 from haproxy.process import Haproxy, Refused
@@ -69,9 +69,9 @@ class Watcher:
     """One proxy. :meth:`run` returns when ``stop`` is set; ``wake`` asks for a pass now."""
 
     def __init__(self, config: Config, registry: Registry) -> None:
-        self.stop = threading.Event()
-        self.wake = threading.Event()
-        self.now = threading.Event()  # with ``wake``: try again what was refused
+        self.stop = Wake()
+        self.wake = Wake()
+        self.now = Wake()  # with ``wake``: try again what was refused
         self._config = config
         self._registry = registry
         self._keys = Keys(config.cluster)

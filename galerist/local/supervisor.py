@@ -15,7 +15,6 @@ import platform
 import signal
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +25,7 @@ from galerist.local import plan, ports, processes, render, stop
 from galerist.local.layout import Layout
 from galerist.local.processes import Kind, Part, Process
 from galerist.local.restart import Restarts
+from galerist.wake import Wake
 
 TURN = 0.25  # seconds between two looks at the children; the death of an own child is noticed at once
 ETCD_GRACE = 5.0  # seconds after which the others are started though etcd does not answer
@@ -169,7 +169,7 @@ def commands_of(layout: Layout) -> tuple[plan.Plan, dict[str, tuple[str, ...]]]:
 def main(directory: str) -> int:
     layout = Layout(Path(directory))
     current, commands = commands_of(layout)
-    wake = threading.Event()
+    wake = Wake()
     told: set[int] = set()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
