@@ -253,8 +253,15 @@ class Agent:
         """Publish what changed; a position that only moved on waits for the next heartbeat."""
         now = self._clock()
         due = now - self._published_at >= self.who.ttl / 3
-        if me.live and not due and self._reported_position is not None:
-            me = replace(me, position=self._reported_position)
+        held = replace(me, position=self._reported_position) if me.live else me
+        if due or self._values(held) != self._published:
+            values = self._values(me)
+            self._lease.publish(values)
+            self._published, self._published_at = values, now
+            self._reported_position = me.position
+
+    def _values(self, me: Report) -> dict[str, str]:
+        """What the registry holds for this node while it reports this."""
         values = {self.keys.members + me.node: dump(me)}
         if me.opened and me.primary and not self.leaving:
             base = f"{self.keys.components}{me.node}/"
@@ -262,10 +269,7 @@ class Agent:
             values[base + "ip"] = me.endpoint.ip
             values[base + "port"] = str(me.endpoint.sql_port)
             values[base + "service_instance_name"] = me.unit
-        if values != self._published or due:
-            self._lease.publish(values)
-            self._published, self._published_at = values, now
-            self._reported_position = me.position
+        return values
 
     def _facts(self, look: Look, me: Report, known: Known | None) -> Facts:
         state, others = (known.state, known.others) if known is not None else self.node.remembered()
