@@ -13,9 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
-from bootstrap import decide as rules
+from bootstrap import decisions as rules
 from bootstrap import history
-from bootstrap.decide import Decision, Expect, Facts, Failure, decide
+from bootstrap.decide import decide
+from bootstrap.decisions import Decision
+from bootstrap.facts import UNKNOWN, Expect, Facts, Failure
 from galerist.galera.stamp import Stamp
 from galerist.model import (
     ZERO_UUID,
@@ -291,7 +293,7 @@ class Agent:
             attempting=look.attempting,
             unserved=self._lasting("unserved", known is not None and not serving),
             non_primary=self._lasting(
-                "non_primary", look.server is Server.UP and not me.primary and me.cluster_status != rules.UNKNOWN
+                "non_primary", look.server is Server.UP and not me.primary and me.cluster_status != UNKNOWN
             ),
             admission=self._lasting("admission", look.server is Server.DOWN and serving),
             failure=Failure(*look.failure) if look.failure is not None else None,

@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from bootstrap.decide import Decision, Facts
+from bootstrap.decisions import Decision
+from bootstrap.facts import Facts
 from galerist.model import Malformed, dump, load
 from galerist.registry.contract import Registry, RegistryError, Swap
 from galerist.registry.keys import Keys

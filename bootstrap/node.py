@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bootstrap import accounts
 from bootstrap.agent import Look
-from bootstrap.decide import UNKNOWN
+from bootstrap.facts import UNKNOWN
 from galerist.files import write_atomically
 from galerist.galera import datadir as disk
 from galerist.galera.config import ServerConfig, on_opening, render_mycnf

@@ -17,7 +17,7 @@ from types import FrameType
 
 from bootstrap import accounts, load
 from bootstrap.agent import Agent, Who
-from bootstrap.decide import Expect
+from bootstrap.facts import Expect
 from bootstrap.node import LocalNode
 from galerist.galera.config import ServerConfig, warnings
 from galerist.galera.server import Places, reap_orphans

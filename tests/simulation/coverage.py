@@ -11,11 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bootstrap import decide as rules
+from bootstrap import decide, decisions, forming, joining, obey, running, stopped, unserved
 from tests.simulation.faults import FAULT_KINDS
 from tests.simulation.schedule import Outcome
 
-ORDERS = ("_reinit", "_forced", "_ordered")
+RULES = (decide, stopped, forming, joining, obey, running, unserved)
+"""The modules whose decisions are counted."""
+
+Site = tuple[str, int]  # module and line
+
+ORDERS = ("reinit", "forced", "ordered")
 """Functions for orders of people (rule 11), which no schedule gives yet."""
 
 DEFENSIVE = (
@@ -32,33 +37,37 @@ class Coverage:
     """Counts; see :meth:`table` and :meth:`zeros`."""
 
     def __init__(self) -> None:
-        self.sites: dict[int, str] = {}
-        self.lines: Counter[int] = Counter()
+        self.sites: dict[Site, str] = {}
+        self.lines: Counter[Site] = Counter()
         self.faults: Counter[str] = Counter()
         self.pairs: Counter[tuple[str, str]] = Counter()
         self.schedules = 0
-        source = Path(rules.__file__).read_text()
-        for function in ast.walk(ast.parse(source)):
-            if isinstance(function, ast.FunctionDef):
-                for call in ast.walk(function):
-                    if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "Decision":
-                        self.sites[call.lineno] = f"{function.name}: {_head(call, source)}"
+        for module in RULES:
+            source = Path(str(module.__file__)).read_text()
+            for function in ast.walk(ast.parse(source)):
+                if isinstance(function, ast.FunctionDef):
+                    for call in ast.walk(function):
+                        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "Decision":
+                            self.sites[module.__name__, call.lineno] = f"{function.name}: {_head(call, source)}"
 
     @contextmanager
     def counting(self) -> Iterator[None]:
         """Within, each branch of ``decide`` counts itself."""
-        former: Any = rules.Decision
+        former: Any = decisions.Decision
         lines = self.lines
 
         def counted(*args: Any, **fields: Any) -> Any:
-            lines[sys._getframe(1).f_lineno] += 1
+            frame = sys._getframe(1)
+            lines[frame.f_globals["__name__"], frame.f_lineno] += 1
             return former(*args, **fields)
 
-        rules.Decision = counted  # type: ignore[misc, assignment]
+        for module in RULES:
+            module.Decision = counted  # type: ignore[attr-defined]
         try:
             yield
         finally:
-            rules.Decision = former  # type: ignore[misc]
+            for module in RULES:
+                module.Decision = former  # type: ignore[attr-defined]
 
     def add(self, outcome: Outcome) -> None:
         self.schedules += 1

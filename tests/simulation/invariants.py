@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bootstrap import decide as rules
+from bootstrap import decisions as rules
 from bootstrap.agent import Agent
 from tests.simulation.galera import Server, Violation, differ
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from bootstrap.agent import Look
-from bootstrap.decide import UNKNOWN
+from bootstrap.facts import UNKNOWN
 from galerist.galera.stamp import Stamp
 from galerist.model import ZERO_UUID, Attempt, Data, Identity, Position, Report, Server, State, View
 from tests.simulation.galera import Disk, Galera, Violation

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from bootstrap.decide import Expect
+from bootstrap.facts import Expect
 from tests.simulation.fast import texts
 from tests.simulation.galera import Violation
 from tests.simulation.world import FAULTS, NAMES, World

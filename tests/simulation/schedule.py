@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from bootstrap.decide import Expect
+from bootstrap.facts import Expect
 from tests.simulation import invariants
 from tests.simulation.fast import texts
 from tests.simulation.faults import FAULT_KINDS, FAULTS, ODD, RELIEFS, TOTAL

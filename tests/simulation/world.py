@@ -8,7 +8,7 @@ from collections.abc import Callable
 from random import Random
 
 from bootstrap.agent import Agent, Who
-from bootstrap.decide import Expect
+from bootstrap.facts import Expect
 from galerist.model import Endpoint
 from galerist.registry.contract import RegistryDown
 from tests.simulation import invariants

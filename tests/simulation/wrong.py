@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bootstrap import agent as agents
-from bootstrap import decide as rules
-from bootstrap import history
-from bootstrap.decide import Decision, Facts
-from galerist.model import Claim, Data, Report, Server, State
+from bootstrap import decisions as rules
+from bootstrap import forming, history, running
+from bootstrap.decide import decide
+from bootstrap.decisions import Decision
+from bootstrap.facts import Facts
+from galerist.model import Claim, Data, NodeRecord, Position, Report, Server, State
 from tests.simulation import galera
 from tests.simulation.node import SimNode
 
@@ -44,7 +46,7 @@ def mutant(line: str) -> Callable[[Callable[[], list[Patch]]], Callable[[], list
 
 def deciding(before: Callable[[Facts], Facts | Decision]) -> list[Patch]:
     """``decide`` sees other facts, or is overruled."""
-    real = rules.decide
+    real = decide
 
     def wrong(facts: Facts) -> Decision:
         seen = before(facts)
@@ -55,7 +57,7 @@ def deciding(before: Callable[[Facts], Facts | Decision]) -> list[Patch]:
 
 def unasked() -> list[Patch]:
     """A node records its own bootstrap whatever has become of its claim."""
-    real = rules._attempt
+    real = running._attempt
 
     def attempt(facts: Facts) -> Decision:
         mine = facts.me.attempt
@@ -63,7 +65,7 @@ def unasked() -> list[Patch]:
         claim = Claim(facts.me.node, facts.me.boot, mine.nonce, mine.position, ())
         return real(replace(facts, state=replace(facts.state, claim=claim)))
 
-    return [(rules, "_attempt", attempt)]
+    return [(running, "_attempt", attempt)]
 
 
 def seize(facts: Facts) -> Decision:
@@ -129,7 +131,7 @@ def half_copied_node_is_a_candidate() -> list[Patch]:
 
     def inspect(self: SimNode, disk: Any, stamp: Any) -> Any:
         if disk.taint and disk.stamp.identity is not None:
-            return Data.PRESENT, rules.Position(disk.stamp.identity.uuid, 1000), None
+            return Data.PRESENT, Position(disk.stamp.identity.uuid, 1000), None
         return real(self, disk, stamp)
 
     return [(SimNode, "_inspect", inspect)]
@@ -153,14 +155,14 @@ def wiped_registry_means_a_new_cluster() -> list[Patch]:
 
 @mutant("registry restored from an old backup")
 def stale_reports_count() -> list[Patch]:
-    real = rules._lead
+    real = forming._lead
 
     def lead(facts: Facts, best: Report, *rest: Any) -> Decision:
         claim = facts.state.claim
         nonce = claim.nonce if claim is not None else None
         return real(replace(facts, others=tuple(replace(r, ack=nonce) for r in facts.others)), best, *rest)
 
-    return [(rules, "_lead", lead)]
+    return [(forming, "_lead", lead)]
 
 
 @mutant("name look-up of the peers fails")
@@ -219,8 +221,8 @@ def no_nonce() -> list[Patch]:
         others = tuple(replace(r, ack=nonce) if r.ack is not None else r for r in facts.others)
         return real(replace(facts, others=others), best, *rest)
 
-    real = rules._lead
-    return [(rules, "_lead", acknowledged), *unasked()]
+    real = forming._lead
+    return [(forming, "_lead", acknowledged), *unasked()]
 
 
 @mutant("registry down while the cluster is healthy")
@@ -240,11 +242,11 @@ def no_registry_no_service() -> list[Patch]:
 def hung_server_counts_as_down() -> list[Patch]:
     real = SimNode._running
 
-    def running(self: SimNode, run: Any) -> Any:
+    def still(self: SimNode, run: Any) -> Any:
         look = real(self, run)
         return replace(look, server=Server.DOWN, cluster_status="Disconnected") if run.frozen else look
 
-    return [(SimNode, "_running", running)]
+    return [(SimNode, "_running", still)]
 
 
 @mutant('rule 1: "not running" is taken back first')
@@ -259,7 +261,7 @@ def starts_before_it_says_so() -> list[Patch]:
 
 @mutant("rule 2: all expected nodes")
 def first_start_waits_for_nobody() -> list[Patch]:
-    return [(rules, "_complete", lambda facts: None), (history, "known", lambda recorded, reports: recorded)]
+    return [(forming, "complete", lambda facts: None), (history, "known", lambda recorded, reports: recorded)]
 
 
 @mutant("rule 3: ahead waits")
@@ -271,7 +273,7 @@ def ahead_is_overwritten() -> list[Patch]:
             return Decision(rules.Join(facts.state.identity, (), True), "Ahead: joining by a full state transfer.")
         return made
 
-    real = rules.decide
+    real = decide
     return deciding(before)
 
 
@@ -288,25 +290,25 @@ def any_two_may_restart() -> list[Patch]:
 
 @mutant("rule 4: a wiped disk is missing")
 def a_wiped_disk_counts_as_reported() -> list[Patch]:
-    real = rules._restart
+    real = forming.restart
 
     def restart(facts: Facts, known: Any) -> Decision:
         nodes = tuple(replace(record, held=False) for record in facts.nodes)
         harmless = {report.node for report in facts.all} - {record.node for record in nodes}
-        nodes += tuple(rules.NodeRecord(name, "", held=False) for name in harmless)
+        nodes += tuple(NodeRecord(name, "", held=False) for name in harmless)
         return real(replace(facts, nodes=nodes), known)
 
-    return [(rules, "_restart", restart)]
+    return [(forming, "restart", restart)]
 
 
 @mutant("rule 4: what the last view lost may lie elsewhere")
 def the_last_view_is_enough() -> list[Patch]:
-    return [(rules, "_short", lambda *given: None)]
+    return [(forming, "_short", lambda *given: None)]
 
 
 @mutant("rule 4: no candidate, but perhaps ahead")
 def a_node_that_cannot_be_judged_is_passed_over() -> list[Patch]:
-    real = rules._restart
+    real = forming.restart
 
     def restart(facts: Facts, known: Any) -> Decision:
         bad = {r.node for r in facts.others if r.problem is not None}
@@ -316,7 +318,7 @@ def a_node_that_cannot_be_judged_is_passed_over() -> list[Patch]:
 
         return real(filtered(facts, view_of), known) if bad else real(facts, known)
 
-    return [(rules, "_restart", restart)]
+    return [(forming, "restart", restart)]
 
 
 @mutant("rule 5: the taint is set by the transfer, not by the decision to join")
@@ -359,7 +361,7 @@ def merges_under_the_old_name() -> list[Patch]:
         def __init__(self, claim: Any, cluster_name: str) -> None:
             super().__init__(claim, "galera")
 
-    return [(rules, "Bootstrap", Same)]
+    return [(forming, "Bootstrap", Same)]
 
 
 @mutant("rule 9: the server itself writes the view")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from bootstrap.agent import Agent, Look, Who
-from bootstrap.decide import Expect
+from bootstrap.facts import Expect
 from galerist.galera.stamp import Stamp
 from galerist.model import Attempt, Data, Endpoint, Identity, Report, Server, State, load
 from galerist.registry.contract import Lease, Registry, RegistryDown, Swap, Watch

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bootstrap import decide as rules
+from bootstrap import decisions as rules
 from bootstrap import history
-from bootstrap.decide import Expect, Facts, decide
+from bootstrap.decide import decide
+from bootstrap.facts import Expect, Facts
+from bootstrap.unserved import UNSERVED
 from galerist.model import (
     Attempt,
     Claim,
@@ -108,7 +110,7 @@ def test_a_survivor_of_an_older_generation_stops_to_join_anew() -> None:
 
 def test_a_joiner_that_was_told_a_view_and_has_no_data_yet_is_still_joining() -> None:
     joiner = report("a", None, server=Server.STARTING, view=view(9, "a", "b"))
-    made = decide(facts(joiner, report("b", 8), was_primary=True, unserved=rules.UNSERVED))
+    made = decide(facts(joiner, report("b", 8), was_primary=True, unserved=UNSERVED))
     assert isinstance(made.action, rules.Stop)
     assert "join" in made.sentence
 

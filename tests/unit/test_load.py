@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.decide import Expect, Facts
+from bootstrap.facts import Expect, Facts
 from bootstrap.load import Initialisation, due, orphaned, read_record
 from galerist.model import Data, Endpoint, Report, Server, State, View, dump
 

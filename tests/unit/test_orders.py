@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from bootstrap import orders
-from bootstrap.decide import Ack, Bootstrap, Expect, Facts, Refuse, SetAside, Stop, Wait, decide
+from bootstrap.decide import decide
+from bootstrap.decisions import Ack, Bootstrap, Refuse, SetAside, Stop, Wait
+from bootstrap.facts import Expect, Facts
 from bootstrap.orders import Refused
 from galerist.model import (
     Data,

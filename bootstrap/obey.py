@@ -1,0 +1,83 @@
+"""Orders of people (rule 11) that stand in the registry, as the agents carry them out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bootstrap import history
+from bootstrap.decisions import Ack, Bootstrap, Decision, Refuse, SetAside, Wait
+from bootstrap.facts import Facts
+from bootstrap.words import listed, seen, where
+from galerist.model import Claim, Report, Server
+
+
+def live_members(facts: Facts) -> tuple[Report, ...]:
+    """The live members of the newest recorded generation's Primary Component."""
+    recorded = facts.state.identity
+    return tuple(report for report in facts.others if recorded is not None and history.serves(report, recorded))
+
+
+def reinit(facts: Facts) -> Decision | None:
+    """A person has allowed the datadir of this node to be set aside; that needs somebody to copy from."""
+    me = facts.me
+    if not facts.answered or all(record.node != me.node or record.reinit != me.disk for record in facts.nodes):
+        return None
+    if not live_members(facts):
+        return Decision(
+            Wait(),
+            f"{me.node} is to begin anew by order, and waits for a live Primary Component to copy from.",
+            evidence=seen(facts.others),
+            remedy="galerist explain",
+            role="reinit",
+        )
+    return Decision(SetAside(), f"{me.node} begins anew by order: its datadir is set aside.", role="reinit")
+
+
+def forced(facts: Facts) -> Claim | None:
+    """The claim that a person has ordered, while it is good: its holder's boot reports, and nobody is Primary."""
+    claim = facts.state.claim
+    if claim is None or not claim.forced or not facts.answered or live_members(facts):
+        return None
+    mine = claim.node == facts.me.node and claim.boot == facts.me.boot
+    return claim if mine or holder_alive(claim, facts.others) else None
+
+
+def ordered(facts: Facts, claim: Claim) -> Decision:
+    """Rule 11: a person has chosen the node; every node that reports must know of it first."""
+    me = facts.me
+    if claim.node != me.node:
+        if me.ack != claim.nonce:
+            return Decision(
+                Ack(claim.nonce), f"{claim.node} is to start by order; acknowledged that {me.node} does not run."
+            )
+        return Decision(
+            Wait(), f"{claim.node} is to start by order; waiting for it.", remedy=f"galerist explain {claim.node}"
+        )
+    if facts.failure is not None and facts.failure.wait > 0:
+        return Decision(Wait(), facts.failure.sentence, remedy=facts.failure.remedy, role="failed")
+    if history.standing(me, facts.state.identity) != claim.position:
+        return Decision(
+            Refuse(),
+            f"The order to start {me.node} was given for another position than the one it is at ({where(me)}).",
+            remedy=f"galerist recover --node {me.node}, again",
+            role="refused",
+        )
+    silent = [r.node for r in facts.others if r.server is not Server.DOWN or r.ack != claim.nonce]
+    if silent:
+        return Decision(
+            Wait(),
+            f"To start by order; waiting for {listed(silent)} to acknowledge that no server runs there.",
+            evidence=seen(facts.all),
+            remedy=f"galerist explain {silent[0]}",
+            role="claimant",
+        )
+    return Decision(
+        Bootstrap(claim, f"{facts.cluster}-{claim.nonce}"),
+        f"By order of a person: starting the Primary Component from {where(me)}.",
+        evidence=seen(facts.all),
+        role="bootstrapper",
+    )
+
+
+def holder_alive(claim: Claim, reports: Iterable[Report]) -> bool:
+    return any(report.node == claim.node and report.boot == claim.boot for report in reports)
