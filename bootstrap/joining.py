@@ -10,6 +10,9 @@ from bootstrap.facts import Facts
 from bootstrap.words import are, listed, seen, where
 from galerist.model import Data, Identity, Report, Server
 
+DONOR = 2
+"""wsrep_local_state of a server that gives a state transfer."""
+
 ADMISSION = 60.0
 """Seconds for which a node lets another joiner go first (joiners disturb one another)."""
 
@@ -44,17 +47,10 @@ def join(facts: Facts, known: Identity, serving: tuple[Report, ...]) -> Decision
                 evidence=seen(facts.all),
                 remedy="galerist explain (if this lasts, the members have lost commits)",
             )
-    rivals = [
-        report.node
-        for report in facts.others
-        if report.role == "joiner"
-        and report.server is not Server.DOWN
-        and not report.synced
-        and (report.server_pid is not None or report.node < me.node)
-    ]
+    rivals = entering(facts, serving)
     if rivals and facts.admission < ADMISSION:
         return Decision(
-            Wait(), f"Ready to join; letting {listed(rivals)} finish its state transfer first.",
+            Wait(), f"Ready to join; letting {listed(rivals)} get its state transfer first.",
             evidence=seen(facts.all), remedy=f"galerist explain {rivals[0]}", role="waiting",
         )  # fmt: skip
     return Decision(
@@ -64,6 +60,25 @@ def join(facts: Facts, known: Identity, serving: tuple[Report, ...]) -> Decision
         evidence=seen(facts.all),
         role="joiner",
     )
+
+
+def entering(facts: Facts, serving: tuple[Report, ...]) -> list[str]:
+    """The nodes that are on their way into the group, and that a change of its view would disturb.
+
+    A transfer that has begun is past that: its donor's state says so. The next joiner may start its server and
+    wait for a donor of its own meanwhile.
+    """
+    group = {name for report in serving if report.view is not None for name in report.view.members}
+    given = any(report.local_state == DONOR for report in serving)
+    return [
+        report.node
+        for report in facts.others
+        if report.role == "joiner"
+        and report.server is not Server.DOWN
+        and not report.synced
+        and (report.server_pid is not None or report.node < facts.me.node)
+        and not (given and report.node in group)
+    ]
 
 
 def without_registry(facts: Facts, known: Identity | None) -> Decision:
