@@ -41,6 +41,11 @@ class Member(Server):
         assert found is not None
         self.gcomm = found[1]
 
+    @property
+    def runs(self) -> bool:
+        """Whether its process is there."""
+        return self._process is not None and self._process.poll() is None
+
     def join(self, other: Member) -> None:
         """Start as a member of ``other``'s cluster; returns at once."""
         text = self.config.read_text()
@@ -76,7 +81,7 @@ class Member(Server):
 
     @contextlib.contextmanager
     def session(self) -> Iterator[Any]:
-        connection = pymysql.connect(unix_socket=str(self.socket), user="root", autocommit=True, read_timeout=120)
+        connection = pymysql.connect(unix_socket=str(self.socket), user="root", autocommit=True, read_timeout=600)
         with connection, connection.cursor() as cursor:
             yield cursor
 
