@@ -94,7 +94,7 @@ class Row:
     status: str
     check: str
     code: str
-    since: int
+    since: float
     sessions: int
 
     @property

@@ -7,8 +7,6 @@ was known stands, health checks decide, and HAProxy is looked after all the same
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import logging
 import os
 import time
@@ -18,14 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from galerist import model as records
-from galerist.files import write_atomically
-from galerist.registry.contract import Lease, Registry, RegistryError, RegistryUnusable
+from galerist.registry.contract import Registry, RegistryError, RegistryUnusable
 from galerist.registry.keys import Keys
 from galerist.wake import Wake
+from haproxy.book import Book
 from haproxy.control import Mute
+from haproxy.herald import Herald
+from haproxy.memory import recall, remember
 from haproxy.model import Known, Policy, Server, model, order, understand
 from haproxy.process import Haproxy, Refused
-from haproxy.render import TemplateFault, render
+from haproxy.render import Sources, TemplateFault, render
+from haproxy.runtime import Patience
 
 log = logging.getLogger("haproxy")
 
@@ -62,6 +63,8 @@ class Config:
     binary: Path
     template: Path | None
     ttl: float
+    snippets: Path | None = None
+    patience: Patience = Patience()
     drop_to: str = ""  # user and group of HAProxy's workers; empty: the watcher's own
 
 
@@ -75,15 +78,16 @@ class Watcher:
         self._config = config
         self._registry = registry
         self._keys = Keys(config.cluster)
-        self._lease: Lease = registry.lease(config.ttl)
-        self._haproxy = Haproxy(config.binary, config.folder)
+        self._herald = Herald(registry, config.cluster, config.proxy, config.ttl)
+        self._haproxy = Haproxy(config.binary, config.folder, config.patience)
+        self._book = Book(config.template, config.snippets, config.folder / "template.json")
         self._memory = config.folder / "model.json"
         self._servers: tuple[Server, ...] = ()
+        self._served: tuple[Server, ...] = ()  # as last applied
         self._error: str | None = None
         self._refused = ("", 0.0)  # the text that was refused, and when
         self._reloaded = 0.0
         self._changed: tuple[float, float] | None = None  # first and last change since the files were written
-        self._told: tuple[str, ...] = ()  # ProxyReport.writing, as last published
         self._drained: tuple[str, ...] = ()  # as applied
         self._reachable = True  # the registry answered when it was last asked
         self._file_error: str | None = None
@@ -92,11 +96,10 @@ class Watcher:
         self._unfit = ("", 0.0)  # what is being written, or could not be, and since when
         self._alive = False  # HAProxy has been started or adopted
         self._said: dict[str, str] = {}
-        self._published: tuple[dict[str, str], float] = ({}, 0.0)  # what, and when
 
     def run(self) -> None:
         """Raises :class:`Fatal` only before HAProxy runs for the first time."""
-        self._servers = recall(self._memory)
+        self._servers = self._served = recall(self._memory)
         self._alive = self._haproxy.adopt()
         if self._alive:
             log.info("adopted the HAProxy that was left running")
@@ -111,7 +114,7 @@ class Watcher:
                     due = began + _PASS
                 else:
                     self._look()
-                    if self._reachable and self._haproxy.runtime.writing() != self._told:
+                    if self._reachable and self._haproxy.runtime.writing() != self._herald.told:
                         self._publish()
                 for line in self._haproxy.messages():
                     log.info("%s", line)
@@ -123,7 +126,7 @@ class Watcher:
             self._filer.shutdown()
             if self.stop.is_set():
                 self._haproxy.stop()
-                self._withdraw()
+                self._once("report", self._herald.withdraw())
 
     # -- one pass ---------------------------------------------------------------------------
 
@@ -142,6 +145,7 @@ class Watcher:
         if self.now.is_set():
             self.now.clear()
             self._refused = ("", 0.0)
+            self._book.again()
         self._look()
         self._end_leftovers()
         if self._servers != former:
@@ -187,9 +191,10 @@ class Watcher:
         haproxy, running = self._haproxy, self._haproxy.running()
         if self._alive and not running:
             log.error("HAProxy has ended: it is started again")
-        text = ""
+        text, sources = "", None
         try:
-            text = render(wanted, self._facts(), self._config.template)
+            sources = self._book.sources(self._trial)
+            text = render(wanted, self._facts(), sources)
             if running:
                 before = haproxy.applied
                 reason = haproxy.follow(text)
@@ -197,7 +202,7 @@ class Watcher:
                     if text != before:
                         now = time.monotonic()
                         self._changed = (self._changed[0] if self._changed else now, now)
-                    self._fine()
+                    self._fine(sources)
                     return
                 if text == self._refused[0] and time.monotonic() - self._refused[1] < _AGAIN:
                     return
@@ -209,10 +214,13 @@ class Watcher:
             haproxy.replace(text)
             self._reloaded = time.monotonic()
             log.info("HAProxy %s", "has taken over the new configuration" if running else "is up")
-            self._fine()
+            self._fine(sources)
         except Mute as error:  # it is looked at again soon
             self._once("mute", str(error))
         except (TemplateFault, Refused, OSError) as error:
+            if sources and not isinstance(error, OSError) and self._book.refuse(sources, str(error)):
+                self.wake.set()  # once more, with the last good template
+                return
             self._refused = (text, time.monotonic())
             self._error = str(error)
             if not haproxy.running():
@@ -221,12 +229,22 @@ class Watcher:
         if self._error:
             self._once("configuration", f"the configuration is refused, the last good one stays: {self._error}")
 
-    def _fine(self) -> None:
+    def _trial(self, sources: Sources) -> str:
+        """What is wrong with changed templates, on the servers that are in force now, or nothing."""
+        try:
+            return self._haproxy.attempt(render(model(self._served, self._config.policy), self._facts(), sources))
+        except (TemplateFault, OSError) as error:
+            return str(error)
+
+    def _fine(self, sources: Sources) -> None:
         self._alive = True
+        self._served = self._servers
+        self._book.accept(sources)
         self._drained = tuple(sorted(server.name for server in self._servers if server.drained))
         self._error, self._refused = None, ("", 0.0)
         self._once("mute", "")
-        self._once("configuration", "")
+        fault = self._book.fault
+        self._once("configuration", fault and f"the template is refused, the last good one stays: {fault}")
 
     def _settle(self) -> None:
         """Beside the loop: the files get what runs already."""
@@ -280,6 +298,7 @@ class Watcher:
         return {
             "cluster": self._config.cluster,
             "admin_socket": self._haproxy.admin,
+            "socket_mode": "600",
             "state_file": self._haproxy.states,
             "drop_to": self._config.drop_to,
         }
@@ -306,30 +325,15 @@ class Watcher:
             writing=self._haproxy.runtime.writing(),
             serving=self._haproxy.runtime.serving(),
             drained=self._drained,
-            error=self._error or self._file_error,
+            error=self._error or self._book.fault or self._file_error,
         )
-        service = self._keys.services(config.proxy)
-        values = {self._keys.proxies + config.proxy: records.dump(report)}
-        if workers:  # who does not serve is not announced
-            values |= {service + "ip": config.ip, service + "port": str(policy.write_port)}
-        # Not at each pass: where a refresh is an event, it would wake this loop again.
-        if values == self._published[0] and time.monotonic() - self._published[1] < config.ttl / 3:
-            return
         try:
-            self._lease.publish(values)
+            self._herald.publish(report)
         except RegistryError as error:
             self._reachable = False
             self._once("report", f"the registry does not take this proxy's report: {error}")
         else:
-            self._published = (values, time.monotonic())
-            self._told = report.writing
             self._once("report", "")
-
-    def _withdraw(self) -> None:
-        try:
-            self._lease.withdraw()
-        except RegistryError as error:
-            log.warning("this proxy's report stays until its lease ends: %s", error)
 
     def _once(self, topic: str, text: str | None) -> None:
         """Log a trouble when it begins or changes, not at each pass."""
@@ -339,24 +343,6 @@ class Watcher:
             log.warning("%s", text)
         elif former and not text:
             log.info("over: %s", former)
-
-
-# -- memory ------------------------------------------------------------------------------------
-
-
-def remember(path: Path, servers: tuple[Server, ...]) -> None:
-    """Keep the servers for a watcher that starts while the registry is down."""
-    write_atomically(path, json.dumps([dataclasses.asdict(server) for server in servers], indent=1))
-
-
-def recall(path: Path) -> tuple[Server, ...]:
-    try:
-        return tuple(Server(**server) for server in json.loads(path.read_text()))
-    except FileNotFoundError:
-        return ()
-    except (OSError, ValueError, TypeError) as error:
-        log.warning("%s cannot be read, the registry alone counts: %s", path, error)
-        return ()
 
 
 def _below(found: Mapping[str, str], prefix: str) -> dict[str, str]:

@@ -30,10 +30,43 @@ class Server:
     check_port: int
     drained: bool = False  # a person wants it to have no clients
 
+    @property
+    def by_name(self) -> bool:
+        """HAProxy must look its address up."""
+        return not _is_address(self.address)
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """How the proxy speaks to clients, to nodes and to their health endpoints."""
+
+    stop_after: float = 1.0  # s: an unusable node gets no new session after this
+    proxy_in: bool = False  # clients (a load balancer) send the PROXY protocol
+    proxy_out: str = "off"  # version that the nodes are sent: off, v1, v2
+    check_ca: str = ""  # file: health checks by TLS, verified against this authority
+    resolvers: tuple[str, ...] = ()  # name servers, address:port, for nodes known by name
+
+    # Two failed checks in a row are "down". Together they take at most stop_after, though
+    # each of them times out: the time between two, an answer, the time until the second, its answer.
+    @property
+    def inter(self) -> int:
+        """Milliseconds between two checks."""
+        return round(300 * self.stop_after)
+
+    @property
+    def fastinter(self) -> int:
+        """Milliseconds between the first failed check and the next."""
+        return round(100 * self.stop_after)
+
+    @property
+    def timeout(self) -> int:
+        """Milliseconds for one check."""
+        return round(300 * self.stop_after)
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Where the proxy listens: addresses (``0.0.0.0``, ``::``, names) and ports."""
+    """Where the proxy listens: addresses (``0.0.0.0``, ``::``, names) and ports. ``all_port`` 0: not at all."""
 
     binds: tuple[str, ...]
     write_port: int
@@ -41,6 +74,7 @@ class Policy:
     all_port: int
     stats_binds: tuple[str, ...]
     stats_port: int
+    wire: Wire = Wire()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +111,14 @@ class ProxyModel:
     servers: tuple[Server, ...]
     write: Listener
     read: Listener
-    all: Listener
+    all: Listener | None
     stats: Stats
+    wire: Wire = Wire()
+
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """Those that lead to nodes."""
+        return tuple(one for one in (self.write, self.read, self.all) if one is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +181,7 @@ def model(servers: tuple[Server, ...], policy: Policy) -> ProxyModel:
 
     write: one node at a time. read: the others; where none of them can, the configuration leads
     to the write port's node.
-    all: every node, for applications that know what several writers mean.
+    all: every node, for applications that know what several writers mean; only where it is asked for.
     """
     weights = [0 if server.drained else 1 for server in servers]
     writer = next((index for index, weight in enumerate(weights) if weight), None)
@@ -155,8 +195,9 @@ def model(servers: tuple[Server, ...], policy: Policy) -> ProxyModel:
         servers=servers,
         write=Listener("write", policy.binds, policy.write_port, "first", places(weights)),
         read=Listener("read", policy.binds, policy.read_port, "leastconn", places(reading)),
-        all=Listener("all", policy.binds, policy.all_port, "leastconn", places(weights)),
+        all=Listener("all", policy.binds, policy.all_port, "leastconn", places(weights)) if policy.all_port else None,
         stats=Stats(policy.stats_binds, policy.stats_port),
+        wire=policy.wire,
     )
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from galerist.files import write_atomically
 from haproxy import control
 from haproxy.control import Mute, Processes, ask, read_states
+from haproxy.render import blame
 from haproxy.runtime import Patience, Runtime, layout
 from haproxy.sessions import leftovers
 from haproxy.states import state_file
@@ -47,6 +48,7 @@ class Haproxy:
         self.config = folder / "haproxy.cfg"
         self.good = folder / "haproxy.cfg.good"
         self.rejected = folder / "haproxy.cfg.rejected"
+        self._trial = folder / "haproxy.cfg.trial"
         self.states = folder / "servers.state"
         self.admin = folder / "admin.sock"
         self._folder = folder
@@ -57,7 +59,7 @@ class Haproxy:
         self._child: subprocess.Popen[bytes] | None = None
         self._master: tuple[int, int] | None = None  # pid, start time in clock ticks after boot
         self.runtime = Runtime(self.admin, patience)
-        self._cut = patience.cut
+        self._patience = patience
         self.applied = ""  # the text that the running workers use
         self.reloads = 0
 
@@ -115,7 +117,7 @@ class Haproxy:
         if text != _text(self.good):
             write_atomically(self.rejected, text)
             if error := self.examine(self.rejected):
-                raise self._refused(error)
+                raise self._refused(blame(error, str(self.rejected), text))
             self.rejected.unlink()
         write_atomically(self.states, state_file(layout(text), self._known_states()))
         write_atomically(self.config, text)  # whatever somebody's hand has written there
@@ -132,7 +134,7 @@ class Haproxy:
         running = self.running()
         write_atomically(self.rejected, text)
         if error := self.examine(self.rejected):
-            raise self._refused(error)
+            raise self._refused(blame(error, str(self.rejected), text))
         known = self._known_states() if running else {}
         write_atomically(self.states, state_file(layout(text), known))
         self.rejected.replace(self.config)
@@ -150,6 +152,14 @@ class Haproxy:
         self.applied = text
         write_atomically(self.good, text)
         self._reason_file().unlink(missing_ok=True)
+
+    def attempt(self, text: str) -> str:
+        """What HAProxy's check finds wrong with ``text``, in words, or nothing. Raises OSError."""
+        write_atomically(self._trial, text)
+        try:
+            return blame(self.examine(self._trial), str(self._trial), text)
+        finally:
+            self._trial.unlink(missing_ok=True)
 
     def apply(self, text: str) -> bool:
         """Bring ``text`` into force by the gentlest means; True when that was a start or a reload.
@@ -193,7 +203,7 @@ class Haproxy:
         ended = 0
         for worker in processes.old:
             found = control.read_sessions(ask(self._master_socket, f"@!{worker} show sess"))
-            for session in leftovers(found, self.runtime.rows, self._cut):
+            for session in leftovers(found, self.runtime.rows, self._patience.stop, self._patience.cut):
                 ask(self._master_socket, f"@!{worker} shutdown session {session.id}")
                 ended += 1
         return ended

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from haproxy import members, sessions
@@ -23,9 +23,11 @@ _ROUNDS = 4  # a step may make room for another
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds. ``cut``: how long a node that stalls keeps its sessions. ``grace``: how long a
-    session on a former writer may go on. ``drain``: how long sessions on a drained node may."""
+    """Seconds. ``stop``: after how long an unusable node gets no new sessions. ``cut``: how long it
+    keeps those it has. ``grace``: how long a session on a former writer may go on. ``drain``: how
+    long sessions on a drained node may."""
 
+    stop: float = 1.0
     cut: float = 5.0
     grace: float = 5.0
     drain: float = 30.0
@@ -44,12 +46,23 @@ class Runtime:
         self._patience = patience
         self._moving = Farewell(patience.grace)
         self._draining = Farewell(patience.drain, quietly=False)
+        self._since: dict[tuple[str, str], tuple[bool, float]] = {}  # whether down, and first seen so
         self.rows: Mapping[tuple[str, str], Row] = {}
         self.leaving: frozenset[tuple[str, str]] = frozenset()
 
     def look(self) -> Mapping[tuple[str, str], Row]:
         """Raises :class:`haproxy.control.Mute`."""
-        self.rows = read_rows(ask(self._socket, "show servers state"), ask(self._socket, "show stat"))
+        rows = read_rows(ask(self._socket, "show servers state"), ask(self._socket, "show stat"))
+        # HAProxy counts whole seconds, and up to one too many: what was seen here counts as far as it goes.
+        now, before = time.monotonic(), self._since
+        self._since = {}
+        for key, row in rows.items():
+            down = row.status.startswith("DOWN")
+            former, began = before.get(key, (down, now))
+            self._since[key] = (down, began if former == down else now)
+        self.rows = {
+            key: replace(row, since=max(now - self._since[key][1], row.since - 1.0)) for key, row in rows.items()
+        }
         return self.rows
 
     def align(self, wanted: Layout, former: Layout) -> str:
@@ -81,7 +94,7 @@ class Runtime:
         for (proxy, server), row in self.rows.items():
             if proxy not in MANAGED or not row.sessions:
                 continue
-            if sessions.lost(row, self._patience.cut):
+            if sessions.lost(row, self._patience.stop, self._patience.cut):
                 ask(self._socket, f"shutdown sessions server {proxy}/{server}")
                 ended += row.sessions
             elif sessions.misplaced(proxy, server, self.rows, leads) or (proxy, server) in self.leaving:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from haproxy.control import Row, Session
 
 WRITE = "write"
-_DEAD = ("L4CON", "L4TOUT")
+_REFUSED, _UNREACHABLE = "L4CON", "L4TOUT"
 
 
 def writer(rows: Mapping[tuple[str, str], Row]) -> str | None:
@@ -23,13 +23,17 @@ def writer(rows: Mapping[tuple[str, str], Row]) -> str | None:
     return min(usable)[1] if usable else None
 
 
-def lost(row: Row | None, cut: float) -> bool:
-    """Whether the node's sessions must end whatever they do. ``cut`` is in seconds."""
+def lost(row: Row | None, stop: float, cut: float) -> bool:
+    """Whether the node's sessions must end whatever they do. ``stop`` and ``cut`` are seconds out of service.
+
+    A node that refuses connections is dead. One that cannot be reached is taken for dead after
+    twice as long as it takes to be down, so that a few lost packets cut nobody.
+    """
     if row is None or row.status.startswith("MAINT"):
         return True
     if not row.status.startswith("DOWN") or row.code == "404":
         return False  # 404: it is drained, its sessions may live
-    return row.check in _DEAD or row.since >= cut
+    return row.check == _REFUSED or row.since >= (min(stop, cut) if row.check == _UNREACHABLE else cut)
 
 
 def misplaced(proxy: str, server: str, rows: Mapping[tuple[str, str], Row], leads: str | None) -> bool:
@@ -43,13 +47,16 @@ def misplaced(proxy: str, server: str, rows: Mapping[tuple[str, str], Row], lead
     return row.up or row.weight == 0
 
 
-def leftovers(sessions: Collection[Session], rows: Mapping[tuple[str, str], Row], cut: float) -> tuple[Session, ...]:
+def leftovers(
+    sessions: Collection[Session], rows: Mapping[tuple[str, str], Row], stop: float, cut: float
+) -> tuple[Session, ...]:
     """Which sessions of an old worker must end. It checks nobody any more: ``rows`` are the current worker's."""
     leads = writer(rows)
     return tuple(
         session
         for session in sessions
-        if lost(rows.get((session.proxy, session.server)), cut) or misplaced(session.proxy, session.server, rows, leads)
+        if lost(rows.get((session.proxy, session.server)), stop, cut)
+        or misplaced(session.proxy, session.server, rows, leads)
     )
 
 

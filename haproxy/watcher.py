@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from galerist.registry.contract import RegistryUnusable
 from haproxy.loop import EX_CONFIG, EX_FAILED, Config, Fatal, Watcher
-from haproxy.model import Policy
+from haproxy.model import Policy, Wire
+from haproxy.runtime import Patience
 
 if TYPE_CHECKING:
     from galerist.settings import Settings
@@ -66,25 +67,36 @@ def configure(settings: Settings) -> Config:
         host=settings.proxy_host,
         ip=_resolve(settings.proxy_host),
         policy=Policy(
-            binds=addresses(settings.proxy_bind),
+            binds=addresses(*settings.proxy_bind),
             write_port=settings.write_port,
             read_port=settings.read_port,
             all_port=settings.all_port,
             stats_binds=addresses(settings.stats_bind),
             stats_port=settings.stats_port,
+            wire=Wire(
+                settings.proxy_stop_after,
+                settings.proxy_protocol_in,
+                settings.proxy_protocol_out,
+                str(settings.proxy_check_ca or ""),
+                settings.proxy_resolvers,
+            ),
+        ),
+        patience=Patience(
+            settings.proxy_stop_after, settings.proxy_cut_after, settings.proxy_move_grace, settings.proxy_drain_grace
         ),
         folder=settings.haproxy_dir,
         binary=settings.haproxy_binary,
         template=settings.haproxy_template,
+        snippets=settings.haproxy_snippets,
         ttl=settings.ttl,
         drop_to=_unprivileged(),
     )
 
 
-def addresses(bind: str) -> tuple[str, ...]:
+def addresses(*binds: str) -> tuple[str, ...]:
     """What to listen on: ``*`` is every IPv4 address and, where this machine has IPv6, every IPv6 one."""
-    if bind != "*":
-        return (bind.strip("[]"),)
+    if binds != ("*",):
+        return tuple(bind.strip("[]") for bind in binds)
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::", 0))

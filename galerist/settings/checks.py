@@ -23,7 +23,7 @@ def cross_checks(values: Mapping[str, Any], bad: set[str], origins: Mapping[str,
     def found() -> Iterator[Problem]:
         for keys in (_NODE_PORTS, _PROXY_PORTS):
             taken: dict[int, str] = {}
-            for key in (key for key in keys if key not in bad):
+            for key in (key for key in keys if key not in bad and values[key]):  # 0 is off
                 former = taken.setdefault(values[key], key)
                 if former != key:
                     yield problem(key, f"is the port of {former} too", "give each its own port")

@@ -55,6 +55,32 @@ def _networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network,
     return tuple(found)
 
 
+def _binds(text: str) -> tuple[str, ...]:
+    found = tuple(_bind(item.strip()) for item in text.split(",") if item.strip())
+    if not found:
+        raise ValueError("is no address")
+    if len(set(found)) < len(found) or ("*" in found and len(found) > 1):
+        raise ValueError("holds an address twice")
+    return found
+
+
+def _servers(text: str) -> tuple[str, ...]:
+    found = []
+    for item in filter(None, (item.strip() for item in text.split(","))):
+        host, colon, port = item.rpartition(":")
+        if not colon or (":" in host and not host.startswith("[")):
+            host, port = item, "53"
+        try:
+            found.append((str(ipaddress.ip_address(host.strip("[]"))), _port(port)))
+        except ValueError:
+            raise ValueError(f"holds {item!r}, which is no address or address:port") from None
+    return tuple(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in found)
+
+
+def _port_or_off(text: str) -> int:
+    return 0 if text.strip().lower() in ("0", "off") else _port(text)
+
+
 def _port(text: str) -> int:
     port = _integer(text)
     if not 1 <= port <= 65535:
@@ -181,6 +207,11 @@ DATABASE = _text("database name", r"([A-Za-z0-9_$-]{1,64})?", "give at most 64 l
 PLAIN = _text("text", r"[^\x00-\x1f]*", "leave out control characters")
 HOST = Kind("host", _host, "give a host name or an IP address, without a port")
 BIND = Kind("address", _bind, "give an IP address of this machine, or * for all")
+BINDS = Kind("addresses", _binds, "give IP addresses of this machine, separated by commas, or * for all", (list,))
+NAME_SERVERS = Kind(
+    "addresses", _servers, "give addresses such as 10.0.0.2 or 10.0.0.2:53, separated by commas", (list,)
+)
+PORT_OR_OFF = Kind("port|off", _port_or_off, "give a port from 1 to 65535, or off", (int,))
 PORT = Kind("port", _port, "give a port from 1 to 65535", (int,))
 NETWORKS = Kind("networks", _networks, "give networks such as 10.0.0.0/8,fd00::/8 without host bits", (list,))
 BOOLEAN = Kind("true|false", _boolean, "give true or false", (bool,))

@@ -281,10 +281,14 @@ class Settings:
     proxy_host: str = _setting(
         kinds.HOST, lambda values: values["host"], "name or address of this proxy", _PROXY, default_text="<host>"
     )
-    proxy_bind: str = _setting(kinds.BIND, "*", "address the proxy listens on", _PROXY)
+    proxy_bind: tuple[str, ...] = _setting(
+        kinds.BINDS, ("*",), "addresses the proxy listens on", _PROXY, default_text="*"
+    )
     write_port: int = _setting(kinds.PORT, 3306, "port that leads to one node, the writer", _PROXY)
     read_port: int = _setting(kinds.PORT, 3307, "port that spreads reads over the other nodes", _PROXY)
-    all_port: int = _setting(kinds.PORT, 3308, "port that spreads over all nodes", _PROXY)
+    all_port: int = _setting(
+        kinds.PORT_OR_OFF, 0, "port that spreads reads and writes over all nodes", _PROXY, default_text="off"
+    )
     stats_port: int = _setting(kinds.PORT, 8404, "port of HAProxy's statistics", _PROXY)
     stats_bind: str = _setting(kinds.BIND, "127.0.0.1", "address of HAProxy's statistics", _PROXY)
     haproxy_dir: Path = _setting(
@@ -294,6 +298,29 @@ class Settings:
         kinds.PATH, _program("haproxy"), "HAProxy's program", _PROXY, default_text="haproxy where it is found"
     )
     haproxy_template: Path | None = _file("your own Jinja2 template for HAProxy's configuration", _PROXY)
+    haproxy_snippets: Path | None = _file("folder of your own lines for sections of HAProxy's configuration", _PROXY)
+    proxy_stop_after: float = _setting(
+        kinds.seconds(0.1, 60), 1.0, "an unusable node gets no new session after this time", _PROXY
+    )
+    proxy_cut_after: float = _setting(
+        kinds.seconds(0, 3600), 5.0, "sessions on a node end when it has been unusable for this time", _PROXY
+    )
+    proxy_move_grace: float = _setting(
+        kinds.seconds(0, 3600), 5.0, "longest life of a session on a node that is no longer the writer", _PROXY
+    )
+    proxy_drain_grace: float = _setting(
+        kinds.seconds(0, 86400), 30.0, "longest life of a session on a drained node", _PROXY
+    )
+    proxy_protocol_in: bool = _setting(
+        kinds.BOOLEAN, False, "expect the PROXY protocol from whoever connects to write, read and all", _PROXY
+    )
+    proxy_protocol_out: str = _setting(
+        kinds.choice("off", "v1", "v2"), "off", "version of the PROXY protocol that nodes are sent", _PROXY
+    )
+    proxy_check_ca: Path | None = _file("certificate authority of health endpoints; implies TLS for checks", _PROXY)
+    proxy_resolvers: tuple[str, ...] = _setting(
+        kinds.NAME_SERVERS, (), "name servers that HAProxy asks about nodes known by name", _PROXY, default_text=""
+    )
     # -- logging
     log_level: str = _setting(kinds.choice("debug", "info", "warning", "error"), "info", "least level that is logged")
     log_format: str = _setting(kinds.choice("text", "json"), "text", "how log lines look")

@@ -6,9 +6,11 @@ import contextlib
 import http.server
 import socket
 import socketserver
+import ssl
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from galerist import model as records
@@ -16,15 +18,19 @@ from haproxy.model import Server
 
 
 class Node:
-    """Both ports are open from the start; ``code`` is what the health endpoint answers."""
+    """Both ports are open from the start; ``code`` is what the health endpoint answers. ``tls``: certificate
+    and key of the health endpoint. ``told``: it expects the PROXY protocol and keeps what it was told."""
 
-    def __init__(self, name: str, code: int = 200) -> None:
+    def __init__(self, name: str, code: int = 200, tls: tuple[Path, Path] | None = None, told: bool = False) -> None:
         self.name = name
         self.code = code
+        self.told: list[bytes] = []
         node = self
 
         class Hello(socketserver.BaseRequestHandler):
             def handle(self) -> None:
+                if told:
+                    node.told.append(self.request.recv(1024))
                 self.request.sendall(f"{node.name}\n".encode())
                 with contextlib.suppress(OSError):
                     while data := self.request.recv(1024):
@@ -40,6 +46,10 @@ class Node:
                 pass
 
         self._servers = [_Server(("127.0.0.1", 0), Hello), _Server(("127.0.0.1", 0), Health)]
+        if tls:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(*tls)
+            self._servers[1].socket = context.wrap_socket(self._servers[1].socket, server_side=True)
         self.port, self.check_port = (server.server_address[1] for server in self._servers)
         for server in self._servers:
             threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()

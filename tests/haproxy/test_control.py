@@ -96,7 +96,7 @@ def test_no_answer_brings_the_watcher_down(one: str, other: str) -> None:
         assert all(row.sessions >= 0 and row.id >= 0 for row in rows.values())
         found = (*read_sessions(text), *read_busy(BUSY + text))
         assert all(session.id.startswith("0x") for session in found)
-        assert set(leftovers(found, rows, 5.0)) <= set(found)
+        assert set(leftovers(found, rows, 1.0, 5.0)) <= set(found)
 
 
 def test_nobody_there(tmp_path: Path) -> None:

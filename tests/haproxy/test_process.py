@@ -10,14 +10,16 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from haproxy.model import Policy, model
+from haproxy.model import Policy, Wire, model
 from haproxy.process import Haproxy, Refused, start_time
 from haproxy.render import render
 from tests.haproxy.fakes import Client, Node, served_by, until
+from tests.support.certificates import make_certificates
 from tests.support.etcd import free_ports
 
 MORE = "\nlisten more\n    mode http\n"  # a difference in structure: it takes a reload
@@ -43,6 +45,7 @@ class Bench:
             "cluster": "test",
             "admin_socket": self.haproxy.admin,
             "state_file": self.haproxy.states,
+            "socket_mode": "600",
             "drop_to": "haproxy" if os.geteuid() == 0 else "",
         }
         return render(wanted, facts) + more
@@ -82,6 +85,47 @@ def test_ports_lead_where_they_should(bench: Bench) -> None:
         stats.sendall(b"GET / HTTP/1.0\r\n\r\n")
         assert stats.recv(100).startswith(b"HTTP/1.1 200")
     assert not bench.apply(a, b, c), "nothing has changed, nothing is done"
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_checks_by_tls_and_the_proxy_protocol(bench: Bench, version: str) -> None:
+    files = make_certificates(bench.folder / "tls")
+    bench.policy = replace(bench.policy, wire=Wire(proxy_out=version, check_ca=str(files.ca)))
+    a, b = (
+        bench.stack.enter_context(closing(Node(name, tls=(files.server_cert, files.server_key), told=True)))
+        for name in "ab"
+    )
+    (plain,) = bench.nodes("plain")
+    bench.apply(plain, a)
+    until(lambda: served_by(bench.write) == "a", "the one with a certificate is up, the other is not")
+    assert not bench.apply(b, plain, a), "such a server can be made at run time"
+    until(lambda: served_by(bench.write) == "b", "b is up")
+    signature = b"PROXY TCP4 127.0.0.1 " if version == "v1" else b"\r\n\r\n\0\r\nQUIT\n"
+    assert all(said.startswith(signature) for said in (*a.told, *b.told))
+
+
+def test_it_takes_the_proxy_protocol_from_a_balancer_before_it(bench: Bench) -> None:
+    bench.policy = replace(bench.policy, wire=Wire(proxy_in=True))
+    (a,) = bench.nodes("a")
+    bench.apply(a)
+
+    def said() -> bytes:
+        with socket.create_connection(("127.0.0.1", bench.write), 5) as peer:
+            peer.sendall(b"PROXY TCP4 192.0.2.9 192.0.2.1 5555 3306\r\n")
+            return peer.recv(10)
+
+    until(lambda: said() == b"a\n", "the client is let in")
+
+
+def test_a_node_known_by_name_is_looked_up(bench: Bench) -> None:
+    bench.policy = replace(bench.policy, wire=Wire(resolvers=("127.0.0.1:9",)))
+    (a,) = bench.nodes("a")
+    by_name = replace(a.server, address="localhost")
+    facts = {"cluster": "t", "admin_socket": bench.haproxy.admin, "state_file": bench.haproxy.states}
+    text = render(model((by_name,), bench.policy), {**facts, "socket_mode": "600", "drop_to": ""})
+    assert f"localhost:{a.port} id 1000000000 port {a.check_port} weight 1 resolvers galerist" in text
+    bench.haproxy.apply(text)
+    until(lambda: served_by(bench.write) == "a", "the name has led to it")
 
 
 def test_no_server_gets_a_client_before_its_first_check(bench: Bench) -> None:

@@ -92,7 +92,13 @@ def test_a_hundred_members(bench: Bench) -> None:
     servers = [Server(f"n{number}", f"127.1.0.{number}", 3306, 9200) for number in range(1, 99)]
 
     def text(*every: Server) -> str:
-        facts = {"cluster": "t", "admin_socket": bench.haproxy.admin, "state_file": bench.haproxy.states, "drop_to": ""}
+        facts = {
+            "cluster": "t",
+            "admin_socket": bench.haproxy.admin,
+            "state_file": bench.haproxy.states,
+            "socket_mode": "600",
+            "drop_to": "",
+        }
         return render(model(every, bench.policy), facts)
 
     bench.haproxy.apply(text(nodes[0].server))

@@ -34,14 +34,15 @@ def test_the_writer_is_the_lowest_that_can_take_sessions() -> None:
         (row("DOWN", 2), False),  # it may be a stall
         (row("DOWN 1/3", 5), True),
         (row("DOWN", 0, "L4CON", ""), True),  # nobody is there
-        (row("DOWN", 0, "L4TOUT", ""), True),
+        (row("DOWN", 0, "L4TOUT", ""), False),  # two packets may be lost
+        (row("DOWN", 1, "L4TOUT", ""), True),
         (row("DOWN", 0, "L7TOUT", ""), False),
         (row("MAINT", 0), True),
         (None, True),
     ],
 )
 def test_when_a_node_loses_its_sessions(state: Row | None, ended: bool) -> None:
-    assert lost(state, 5.0) is ended
+    assert lost(state, 1.0, 5.0) is ended
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_leftovers(a: Row | None, b: Row, ended: str) -> None:
     rows = {(proxy, "b"): replace(b, id=20) for proxy in ("write", "read")}
     if a is not None:
         rows |= {(proxy, "a"): a for proxy in ("write", "read")}
-    assert " ".join(session.id for session in leftovers(sessions, rows, 5.0)) == ended
+    assert " ".join(session.id for session in leftovers(sessions, rows, 1.0, 5.0)) == ended
 
 
 def test_a_session_ends_when_it_is_quiet_or_late() -> None:
