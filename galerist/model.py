@@ -204,7 +204,7 @@ class ProxyReport:
     ip: str
     write_port: int
     read_port: int
-    all_port: int
+    all_port: int  # 0: there is none
     stats_port: int
     worker_pids: tuple[int, ...] = ()
     watcher_pid: int | None = None

@@ -140,7 +140,7 @@ def as_data(cluster: Cluster) -> dict[str, Any]:
             "host": proxy.host,
             "write_port": proxy.write_port,
             "read_port": proxy.read_port,
-            "all_port": proxy.all_port,
+            "all_port": proxy.all_port or None,
             "stats_port": proxy.stats_port,
             "worker_pids": list(proxy.worker_pids),
             "watcher_pid": proxy.watcher_pid,
@@ -256,7 +256,7 @@ def _console_list(data: dict[str, Any]) -> None:
     for proxy in data["proxies"]:
         console.print(
             f"Proxy {proxy['name']} at {proxy['host']}: write {proxy['write_port']}, read {proxy['read_port']}, "
-            f"all {proxy['all_port']}, statistics {proxy['stats_port']}" + (f" — [red]{escape(proxy['error'])}[/]" if proxy["error"] else ""),
+            f"all {proxy['all_port'] or 'off'}, statistics {proxy['stats_port']}" + (f" — [red]{escape(proxy['error'])}[/]" if proxy["error"] else ""),
             soft_wrap=True,
         )  # fmt: skip
 

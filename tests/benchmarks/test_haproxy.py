@@ -88,7 +88,13 @@ def test_from_the_registry_to_the_routing(proxy: Proxy) -> None:
         def text_for(names: str) -> str:
             by_name = {node.name: node.server for node in nodes}
             servers: tuple[Server, ...] = tuple(by_name[name] for name in names)
-            facts = {"cluster": "b", "admin_socket": other.admin, "state_file": other.states, "socket_mode": "600", "drop_to": ""}
+            facts = {
+                "cluster": "b",
+                "admin_socket": other.admin,
+                "state_file": other.states,
+                "socket_mode": "600",
+                "drop_to": "",
+            }
             return render(model(servers, policy), facts)
 
         try:

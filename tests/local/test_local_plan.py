@@ -155,7 +155,7 @@ def test_the_settings_of_the_proxy_are_what_galerist_reads(tmp_path: Path) -> No
         13308,
         18404,
     )
-    assert (settings.proxy_bind, settings.stats_bind) == ("127.0.0.1", "127.0.0.1")
+    assert (settings.proxy_bind, settings.stats_bind) == (("127.0.0.1",), "127.0.0.1")
     assert settings.haproxy_dir == layout.haproxy()
     assert load({}, {}, layout.settings).registry == settings.registry
 
