@@ -24,7 +24,11 @@ galerist down --dir /tmp/play --wipe
 """,
     "list": """
 galerist list --registry etcd3://reg1,reg2,reg3
+galerist list -w --dir /tmp/play
 galerist list --dir /tmp/play --format json
+""",
+    "topology": """
+galerist topology --dir /tmp/play
 """,
     "explain": """
 galerist explain

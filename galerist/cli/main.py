@@ -74,7 +74,9 @@ _CONFIG = click.Option(
 _DIR = click.Option(
     ["--dir"], type=click.Path(path_type=Path), metavar="DIR", help="Folder of a cluster made by `galerist up`."
 )
-_FORMAT = click.Option(["--format"], type=click.Choice(["table", "json"]), default="table", help="How it is shown.")
+_FORMAT = click.Option(
+    ["--format"], type=click.Choice(["table", "json", "yaml", "tsv"]), default="table", help="How it is shown."
+)
 _CLUSTER = click.Option(["--cluster"], metavar="NAME", help="Name of the cluster. [galera]")
 
 
@@ -158,11 +160,18 @@ def _settings_unless_dir(part: str, config: Path | None, dir: Path | None, flags
     return None
 
 
-def _list(config: Path | None, dir: Path | None, format: str, **flags: Any) -> int:
+def _list(config: Path | None, dir: Path | None, format: str, watch: bool, **flags: Any) -> int:
     settings = _settings_unless_dir("list", config, dir, flags)
     from galerist.cli.show import list_command
 
-    return list_command(settings, dir, format)
+    return list_command(settings, dir, format, watch)
+
+
+def _topology(config: Path | None, dir: Path | None, format: str, **flags: Any) -> int:
+    settings = _settings_unless_dir("list", config, dir, flags)
+    from galerist.cli.show import topology_command
+
+    return topology_command(settings, dir, format)
 
 
 def _explain(config: Path | None, dir: Path | None, format: str, node: str | None, **flags: Any) -> int:
@@ -307,6 +316,18 @@ _command(
     "list",
     _list,
     "Show the members of a cluster and its proxy. JSON is documented in docs/list.md.",
+    [
+        click.Option(["-w", "--watch"], is_flag=True, help="Follow it until Ctrl-C."),
+        _DIR,
+        _FORMAT,
+        *_settings_options("list"),
+    ],
+    _EPILOG,
+)
+_command(
+    "topology",
+    _topology,
+    "Show who leads whom where. From the proxies' ports to the nodes.",
     [_DIR, _FORMAT, *_settings_options("list")],
     _EPILOG,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import getpass
 import json
@@ -14,11 +15,13 @@ from pathlib import Path
 from bootstrap import orders
 from bootstrap.load import order_retry, read_record
 from bootstrap.orders import Order, Refused
-from galerist.cli.show import Cluster, opened, read
+from galerist.cli.output import emit
+from galerist.cli.show import opened
 from galerist.model import State, dump
 from galerist.registry.contract import Registry, Swap
 from galerist.registry.keys import Keys
 from galerist.settings import Settings
+from galerist.view.facts import Cluster, read, read_events
 
 FAILED, USAGE = 1, 2
 
@@ -139,18 +142,16 @@ def _now() -> str:
 def history_command(settings: Settings | None, dir: Path | None, format: str) -> int:
     """``galerist history``: what was decided and ordered, oldest first."""
     with opened(settings, dir) as (registry, cluster):
-        texts = [text for _, text in sorted(registry.list(Keys(cluster).history).items())]
-    events = []
-    for text in texts:
-        try:
-            events.append(json.loads(text))
-        except ValueError:
-            events.append({"time": "", "node": "", "action": "unreadable", "sentence": text, "evidence": []})
-    if format == "json":
-        print(json.dumps(events, indent=2))
-        return 0
-    for event in events:
-        print(f"{event['time'][:19]}Z  {event['node']}: {event['sentence']}")
+        events = read_events(registry, cluster)
+
+    def lines() -> None:
+        for event in events:
+            print(f"{event.time[:19]}Z  {event.node}: {event.sentence}")
+
+    rows = [("TIME", "WHO", "ACTION", "SENTENCE")]
+    rows += [(event.time, event.node, event.action, event.sentence) for event in events]
+    data = [{**dataclasses.asdict(event), "evidence": list(event.evidence)} for event in events]
+    emit(format, data, rows, lines)
     return 0
 
 

@@ -1,198 +1,136 @@
-"""``galerist list`` and ``galerist explain``: the cluster as data, and its renderings.
-
-The JSON form is a promise (docs/list.md); the table is for people and may change.
-"""
+"""``galerist list``, ``explain`` and ``topology``. The JSON form is a promise (docs/list.md), the tables are not."""
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from galerist.model import Identity, Malformed, NodeRecord, ProxyReport, Report, Server, State, load
-from galerist.registry.contract import Registry
-from galerist.registry.keys import Keys
+from galerist.cli.output import STYLES, console, emit
+from galerist.model import Malformed
+from galerist.registry.contract import Registry, RegistryError
 from galerist.settings import Settings
+from galerist.view.facts import Cluster, read
+from galerist.view.listing import as_data, node_state, status, writer
+from galerist.view.page import headline, tone
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Cluster", "as_data", "node_state", "opened", "read", "status", "writer"]
 
 NOT_FOUND = 3
 """Exit code of ``explain`` for a node that nobody has heard of."""
 
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """What the registry says of one cluster at one moment."""
-
-    name: str
-    state: State
-    reports: tuple[Report, ...]
-    nodes: tuple[NodeRecord, ...]
-    proxies: tuple[ProxyReport, ...]
+_LOOK = 1.0
+"""Seconds between two looks of ``list -w`` when nothing wakes it."""
 
 
-def read(registry: Registry, cluster: str) -> Cluster:
-    """Read everything. Raises RegistryError, and Malformed for a state that galerist did not write."""
-    keys = Keys(cluster)
-    raw = registry.get(keys.state)
-    return Cluster(
-        cluster,
-        load(State, raw) if raw is not None else State(),
-        tuple(load(Report, text) for _, text in sorted(registry.list(keys.members).items())),
-        tuple(load(NodeRecord, text) for _, text in sorted(registry.list(keys.nodes).items())),
-        tuple(load(ProxyReport, text) for _, text in sorted(registry.list(keys.proxies).items())),
-    )
-
-
-# -- pure ------------------------------------------------------------------------------------
-
-
-def status(cluster: Cluster) -> str:
-    """``Primary``, or what it is instead."""
-    known = cluster.state.identity
-    if any(report.primary and _current(report, known) for report in cluster.reports):
-        return "Primary"
-    if any(report.primary for report in cluster.reports):
-        return "Primary, not recorded yet"
-    if any(report.server is Server.UP for report in cluster.reports):
-        return "non-Primary"
-    if any(report.server is Server.STARTING for report in cluster.reports):
-        return "starting"
-    return "stopped" if cluster.reports else "nobody reports"
-
-
-def _current(report: Report, identity: Identity | None) -> bool:
-    return (
-        identity is not None
-        and report.identity is not None
-        and identity.generations[-1:] == report.identity.generations[-1:]
-    )
-
-
-def node_state(report: Report) -> str:
-    """One word for a node: its wsrep_local_state as a name when it runs."""
-    if report.role in ("quarantined", "refused", "superseded", "hung"):
-        return report.role
-    if report.server is Server.DOWN:
-        return "stopped"
-    if report.server is Server.STARTING:
-        return "joining" if report.role == "joiner" else "starting"
-    names = {0: "initialized", 1: "joining", 2: "donor", 3: "joined", 4: "synced"}
-    return names.get(report.local_state, "unknown") if report.primary else "non-primary"
-
-
-def member(report: Report, writer: str | None) -> dict[str, Any]:
-    """One member as JSON data."""
-    role = "writer" if report.node == writer and report.synced and report.opened else report.role
-    return {
-        "name": report.node,
-        "host": report.endpoint.host,
-        "sql_port": report.endpoint.sql_port,
-        "check_port": report.endpoint.check_port,
-        "state": node_state(report),
-        "cluster_status": report.cluster_status,
-        "uuid": report.uuid,
-        "seqno": report.position.seqno if report.position is not None else None,
-        "role": role,
-        "open": report.opened,
-        "server_pid": report.server_pid,
-        "agent_pid": report.agent_pid,
-        "reason": report.reason,
-        "evidence": list(report.evidence),
-        "remedy": report.remedy,
-        "version": report.version,
-    }
-
-
-def absent(record: NodeRecord) -> dict[str, Any]:
-    """A node that has data and whose agent does not report."""
-    return {
-        "name": record.node, "host": None, "sql_port": None, "check_port": None, "state": "silent",
-        "cluster_status": None, "uuid": None, "seqno": None, "role": "silent", "open": False,
-        "server_pid": None, "agent_pid": None,
-        "reason": f"The agent of {record.node} does not report; its server may run or not.",
-        "evidence": [], "remedy": f"start the agent of {record.node}", "version": "",
-    }  # fmt: skip
-
-
-def writer(cluster: Cluster) -> str | None:
-    """The first node in the order of writers that is usable."""
-    usable = {report.node for report in cluster.reports if report.synced and report.opened} - set(cluster.state.drained)
-    order = (*cluster.state.writer, *sorted(usable))
-    return next((name for name in order if name in usable), None)
-
-
-def as_data(cluster: Cluster) -> dict[str, Any]:
-    """The cluster as JSON data."""
-    identity = cluster.state.identity
-    first = writer(cluster)
-    reporting = {report.node for report in cluster.reports}
-    members = [member(report, first) for report in cluster.reports]
-    for entry in members:
-        if entry["name"] in cluster.state.drained:
-            entry["role"] = "drained"
-    members += [absent(record) for record in cluster.nodes if record.node not in reporting]
-    proxies = [
-        {
-            "name": proxy.proxy,
-            "host": proxy.host,
-            "write_port": proxy.write_port,
-            "read_port": proxy.read_port,
-            "all_port": proxy.all_port or None,
-            "stats_port": proxy.stats_port,
-            "worker_pids": list(proxy.worker_pids),
-            "watcher_pid": proxy.watcher_pid,
-            "error": proxy.error,
-        }
-        for proxy in cluster.proxies
-    ]
-    return {
-        "cluster": cluster.name,
-        "uuid": identity.uuid if identity is not None else None,
-        "generation": len(identity.generations) if identity is not None else 0,
-        "generation_id": identity.generations[-1].id if identity is not None else None,
-        "status": status(cluster),
-        "writer": first,
-        "members": sorted(members, key=lambda entry: str(entry["name"])),
-        "proxy": proxies[0] if proxies else None,
-        "proxies": proxies,
-    }
-
-
-# -- commands --------------------------------------------------------------------------------
-
-
-def list_command(settings: Settings | None, dir: Path | None, format: str) -> int:
+def list_command(settings: Settings | None, dir: Path | None, format: str, watch: bool = False) -> int:
     """``galerist list``. Returns the exit code: 0 when the registry answered."""
-    data = as_data(_cluster(settings, dir))
-    if format == "json":
-        print(json.dumps(data, indent=2))
-        return 0
-    _console_list(data)
+    if watch:
+        return _follow(settings, dir, format)
+    data, paused = _looked(settings, dir)
+    emit(format, data, _rows(data), lambda: _print(console(), data, paused))
     return 0
+
+
+def _follow(settings: Settings | None, dir: Path | None, format: str) -> int:
+    """Until Ctrl-C: on a terminal the table in place, else one whenever something has changed."""
+    from galerist.wake import Wake
+
+    wake = Wake()
+    with opened(settings, dir) as (registry, name):
+        from galerist.registry.keys import Keys
+
+        shown: object = None
+        screen = console()
+        watch = registry.watch(Keys(name).root, wake.set)
+        try:
+            while True:
+                wake.clear()
+                try:
+                    cluster = _read(registry, name)
+                    data, paused, trouble = as_data(cluster), cluster.state.paused, ""
+                except RegistryError as error:  # it may answer again
+                    data, paused, trouble = None, "", str(error)
+                now = (data, paused, trouble)
+                if now != shown:
+                    shown = now
+                    _update(screen, format, data, paused, trouble)
+                wake.wait(_LOOK)
+                time.sleep(0.05)  # what comes together is shown together
+        finally:
+            watch.close()
+
+
+def _update(screen: Any, format: str, data: dict[str, Any] | None, paused: str, trouble: str) -> None:
+    if screen.is_terminal and format == "table":
+        screen.clear()
+    if data is None:
+        print(f"galerist: {trouble}", file=sys.stderr, flush=True)
+        return
+    emit(format, data, _rows(data), lambda: _print(screen, data, paused))
+    sys.stdout.flush()
 
 
 def explain_command(settings: Settings | None, dir: Path | None, node: str | None, format: str) -> int:
     """``galerist explain [NODE]``. Returns the exit code: 3 for a node that is not known."""
-    data = as_data(_cluster(settings, dir))
+    data, paused = _looked(settings, dir)
     members = [entry for entry in data["members"] if node in (None, entry["name"])]
     if node is not None and not members:
         known = ", ".join(entry["name"] for entry in data["members"]) or "none"
         print(f"galerist: no node {node} is known in the cluster {data['cluster']} (known: {known})", file=sys.stderr)
         return NOT_FOUND
+    first = headline(data, paused)
     fields = ("name", "state", "role", "reason", "evidence", "remedy")
     answer = {
         "cluster": data["cluster"],
         "status": data["status"],
+        "headline": first.sentence,
+        "remedy": first.command,
         "members": [{field: entry[field] for field in fields} for entry in members],
     }
-    if format == "json":
-        print(json.dumps(answer, indent=2))
-        return 0
-    _console_explain(answer)
+    rows = [("NODE", "STATE", "ROLE", "WHY", "REMEDY")]
+    rows += [(one["name"], one["state"], one["role"], one["reason"], one["remedy"] or "") for one in members]
+    emit(format, answer, rows, lambda: _explain(answer, first.tone, whole=node is None))
     return 0
+
+
+def topology_command(settings: Settings | None, dir: Path | None, format: str) -> int:
+    """``galerist topology``: who leads whom where."""
+    data, _ = _looked(settings, dir)
+    rows = [("FROM", "PORT", "TO", "STATE")]
+    for proxy in data["proxies"]:
+        for port, names in _ways(data, proxy):
+            state = {entry["name"]: entry["state"] for entry in data["members"]}
+            rows += [(proxy["name"], port, name, state[name]) for name in names]
+    answer = {
+        "cluster": data["cluster"],
+        "proxies": [
+            {"name": proxy["name"], "host": proxy["host"], "ports": {port: names for port, names in _ways(data, proxy)}}
+            for proxy in data["proxies"]
+        ],
+        "nodes": {entry["name"]: {"state": entry["state"], "role": entry["role"]} for entry in data["members"]},
+    }
+    emit(format, answer, rows, lambda: _tree(data))
+    return 0
+
+
+def _ways(data: Mapping[str, Any], proxy: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """Where each port of a proxy leads while all health checks agree with the reports."""
+    able = [
+        one["name"] for one in data["members"] if one["state"] == "synced" and one["open"] and one["role"] != "drained"
+    ]
+    first = [data["writer"]] if data["writer"] else []
+    ways = [
+        (f"write {proxy['write_port']}", first),
+        (f"read {proxy['read_port']}", [name for name in able if name not in first] or first),
+    ]
+    return [*ways, (f"all {proxy['all_port']}", able)] if proxy["all_port"] else ways
 
 
 @contextmanager
@@ -217,60 +155,102 @@ def opened(settings: Settings | None, dir: Path | None) -> Iterator[tuple[Regist
         registry.close()
 
 
-def _cluster(settings: Settings | None, dir: Path | None) -> Cluster:
+def _looked(settings: Settings | None, dir: Path | None) -> tuple[dict[str, Any], str]:
+    """The data of ``list``, and who has paused the agents."""
+    with opened(settings, dir) as (registry, name):
+        cluster = _read(registry, name)
+    return as_data(cluster), cluster.state.paused
+
+
+def _read(registry: Registry, name: str) -> Cluster:
     try:
-        with opened(settings, dir) as (registry, name):
-            return read(registry, name)
+        return read(registry, name)
     except Malformed as error:
         from galerist.registry.contract import RegistryUnusable
 
         raise RegistryUnusable(f"the registry holds a record that galerist did not write: {error}") from error
 
 
-_STYLES = {"synced": "green", "donor": "yellow", "joining": "yellow", "joined": "yellow", "starting": "yellow"}
-
-
-def _console_list(data: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    console = Console(highlight=False)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("NODE", "ADDRESS", "STATE", "ROLE", "SEQNO", "WHY"):
-        table.add_column(heading, justify="right" if heading == "SEQNO" else "left", overflow="fold")
+def _rows(data: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("NODE", "ADDRESS", "STATE", "ROLE", "SEQNO", "WHY")]
     for entry in data["members"]:
-        style = _STYLES.get(entry["state"], "red")
         address = f"{entry['host']}:{entry['sql_port']}" if entry["host"] else "-"
         seqno = "-" if entry["seqno"] is None else str(entry["seqno"])
-        table.add_row(
-            entry["name"], address, f"[{style}]{entry['state']}[/]", entry["role"], seqno, escape(entry["reason"])
-        )
-    console.print(
-        f"Cluster {data['cluster']}: [bold {'green' if data['status'] == 'Primary' else 'red'}]{data['status']}[/]"
-        + (f", generation {data['generation']} ({data['generation_id']}), uuid {data['uuid']}" if data["uuid"] else ""),
-        soft_wrap=True,
-    )
+        rows.append((entry["name"], address, entry["state"], entry["role"], seqno, entry["reason"]))
+    return rows
+
+
+def _print(screen: Console, data: Mapping[str, Any], paused: str) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    def line(*parts: str | tuple[str, str]) -> None:
+        screen.print(Text.assemble(*parts), soft_wrap=True)
+
+    colour = "green" if data["status"] == "Primary" else "red"
+    where = f", generation {data['generation']} ({data['generation_id']}), uuid {data['uuid']}" if data["uuid"] else ""
+    line(f"Cluster {data['cluster']}: ", (data["status"], f"bold {colour}"), where)
+    first = headline(data, paused)
+    line((first.sentence, f"bold {STYLES[first.tone]}"))
+    if first.command:
+        line(("What ends it: ", "bold"), first.command)
     if data["members"]:
-        console.print(table)
+        heading, *rows = _rows(data)
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in heading:
+            table.add_column(name, justify="right" if name == "SEQNO" else "left", overflow="fold")
+        for entry, row in zip(data["members"], rows, strict=True):
+            colours = (STYLES[tone(entry)] if name == "STATE" else "" for name in heading)
+            table.add_row(*(Text(cell, style=style) for cell, style in zip(row, colours, strict=True)))
+        screen.print(table)
     for proxy in data["proxies"]:
-        console.print(
+        words = (
             f"Proxy {proxy['name']} at {proxy['host']}: write {proxy['write_port']}, read {proxy['read_port']}, "
-            f"all {proxy['all_port'] or 'off'}, statistics {proxy['stats_port']}" + (f" — [red]{escape(proxy['error'])}[/]" if proxy["error"] else ""),
-            soft_wrap=True,
-        )  # fmt: skip
+            f"all {proxy['all_port'] or 'off'}, statistics {proxy['stats_port']}"
+        )
+        line(words, (f" — {proxy['error']}" if proxy["error"] else "", "red"))
 
 
-def _console_explain(answer: dict[str, Any]) -> None:
-    from rich.console import Console
+def _explain(answer: Mapping[str, Any], colour: str, whole: bool) -> None:
     from rich.markup import escape
 
-    console = Console(highlight=False)
-    console.print(f"Cluster {answer['cluster']}: {answer['status']}", soft_wrap=True)
+    screen = console()
+    screen.print(f"Cluster {answer['cluster']}: {answer['status']}", soft_wrap=True)
+    if whole:
+        screen.print(f"[bold {STYLES[colour]}]{escape(answer['headline'])}[/]", soft_wrap=True)
     for entry in answer["members"]:
-        console.print(f"\n[bold]{entry['name']}[/] ({entry['state']}, {entry['role']})", soft_wrap=True)
-        console.print(f"  {escape(entry['reason'] or 'Nothing has been decided yet.')}", soft_wrap=True)
+        screen.print(f"\n[bold]{entry['name']}[/] ({entry['state']}, {entry['role']})", soft_wrap=True)
+        screen.print(f"  {escape(entry['reason'] or 'Nothing has been decided yet.')}", soft_wrap=True)
         for line in entry["evidence"]:
-            console.print(f"    [dim]seen:[/] {escape(line)}", soft_wrap=True)
+            screen.print(f"    [dim]seen:[/] {escape(line)}", soft_wrap=True)
         if entry["remedy"]:
-            console.print(f"  [bold]What ends it:[/] {escape(entry['remedy'])}", soft_wrap=True)
+            screen.print(f"  [bold]What ends it:[/] {escape(entry['remedy'])}", soft_wrap=True)
+
+
+def _tree(data: Mapping[str, Any]) -> None:
+    from rich.text import Text
+    from rich.tree import Tree
+
+    tree = Tree(f"clients of {data['cluster']}")
+    by_name = {entry["name"]: entry for entry in data["members"]}
+    for proxy in data["proxies"]:
+        branch = tree.add(
+            f"proxy {proxy['name']} at {proxy['host']}" + (f": {proxy['error']}" if proxy["error"] else "")
+        )
+        for port, names in _ways(data, proxy):
+            way = branch.add(port)
+            for name in names:
+                entry = by_name[name]
+                way.add(
+                    Text.assemble(name, f" {entry['host']}:{entry['sql_port']} ", (entry["state"], STYLES[tone(entry)]))
+                )
+            if not names:
+                way.add(Text("nobody", style="red"))
+    if not data["proxies"]:
+        tree.add("no proxy reports")
+    aside = [entry for entry in data["members"] if tone(entry) != "good"]
+    if aside:
+        branch = tree.add("without clients")
+        for entry in aside:
+            branch.add(Text.assemble(entry["name"], " ", (entry["state"], STYLES[tone(entry)]), f", {entry['role']}"))
+    console().print(tree)

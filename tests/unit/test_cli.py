@@ -21,7 +21,7 @@ from galerist.cli.main import main
 from galerist.registry.contract import RegistryDown
 from galerist.settings import FIELDS, Settings
 
-COMMANDS = ("bootstrap", "clustercheck", "haproxy", "up", "down", "list", "explain", "version")
+COMMANDS = ("bootstrap", "clustercheck", "haproxy", "up", "down", "list", "topology", "explain", "version")
 
 
 @pytest.fixture(autouse=True)
@@ -147,9 +147,9 @@ def test_list_and_explain_take_a_folder_or_a_registry(
 ) -> None:
     lists = stub(monkeypatch, "galerist.cli.show", "list_command", 0)
     assert main(["list", "--dir", "d", "--format", "json"]) == 0
-    assert lists == [(None, Path("d"), "json")]
+    assert lists == [(None, Path("d"), "json", False)]
     assert main(["list", "--cluster", "shop"]) == 0
-    assert (lists[1][0].cluster, *lists[1][1:]) == ("shop", None, "table")
+    assert (lists[1][0].cluster, *lists[1][1:]) == ("shop", None, "table", False)
     explains = stub(monkeypatch, "galerist.cli.show", "explain_command", 1)
     assert main(["explain", "n2", "--dir", "d"]) == 1
     assert explains == [(None, Path("d"), "n2", "table")]

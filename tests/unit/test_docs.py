@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 
 from galerist.cli.main import galerist
-from galerist.cli.show import Cluster, as_data
 from galerist.model import Data, Endpoint, Generation, Identity, ProxyReport, Report, Server, State
+from galerist.view.facts import Cluster
+from galerist.view.listing import as_data
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from galerist.cli.show import Cluster, as_data, node_state, read, status, writer
 from galerist.model import (
     Data,
     Endpoint,
@@ -24,6 +23,8 @@ from galerist.model import (
 )
 from galerist.registry.contract import Registry
 from galerist.registry.keys import Keys
+from galerist.view.facts import Cluster, read
+from galerist.view.listing import as_data, node_state, status, writer
 
 UUID = "4485d2b9-e555-11f1-a9cd-cfe96997c399"
 IDENTITY = Identity(UUID, (Generation("g1", 0, "n1", "galera-g1"), Generation("g2", 9, "n2", "galera-g2")))

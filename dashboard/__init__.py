@@ -1,0 +1,1 @@
+"""The web page: the cluster at a glance, live."""
