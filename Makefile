@@ -1,10 +1,11 @@
-.PHONY: help setup up down test lint faults bench simulate mutants
+.PHONY: help setup up down test browser lint faults bench simulate mutants
 
 help:
 	@echo 'make setup   .venv with galerist, and the programs it runs'
 	@echo 'make up      a cluster of three nodes, etcd and HAProxy on this machine'
 	@echo 'make down    end it'
 	@echo 'make test    all tests but the long ones'
+	@echo 'make browser the web page in a real browser; installs Chromium, its driver and axe-core if they are missing'
 	@echo 'make lint    style, types, layers'
 	@echo 'make faults ROUNDS=20 SEED=1   killing and cutting the real parts in network namespaces (root)'
 	@echo 'make simulate N=10000 SEED=1   the protocol against random schedules of faults'
@@ -21,7 +22,11 @@ down:
 	@.venv/bin/galerist down $(ARGS)
 
 test: setup
-	.venv/bin/python -m pytest -m 'not slow' --durations=15 $(ARGS)
+	.venv/bin/python -m pytest -m 'not slow and not browser' --durations=15 $(ARGS)
+
+browser:
+	@scripts/setup browser
+	.venv/bin/python -m pytest -m browser tests/dashboard $(ARGS)
 
 lint: setup
 	.venv/bin/ruff check .

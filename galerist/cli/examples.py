@@ -14,6 +14,10 @@ curl -i http://db1.example:9200/
 galerist haproxy --registry etcd3://reg1,reg2,reg3 --proxy-host lb1.example
 galerist haproxy --write-port 3306 --read-port 3307 --all-port 3308
 """,
+    "dashboard": """
+galerist dashboard --registry etcd3://reg1,reg2,reg3
+galerist dashboard --dashboard-bind 10.0.0.5 --dashboard-password-file /run/secrets/dashboard
+""",
     "up": """
 galerist up
 galerist up --nodes 5 --dir /tmp/play --init-sql schema.sql --detach

@@ -148,6 +148,15 @@ def _haproxy(config: Path | None, **flags: Any) -> int:
     return main(settings)
 
 
+def _dashboard(config: Path | None, **flags: Any) -> int:
+    settings = _load("dashboard", config, flags)
+    _log(settings, "dashboard")
+    from dashboard.app import main
+    from galerist.cli.deeds import Orders
+
+    return main(settings, Orders(settings))
+
+
 def _settings_unless_dir(part: str, config: Path | None, dir: Path | None, flags: dict[str, Any]) -> Settings | None:
     """The registry is found by the settings, or by the folder of a local cluster."""
     if dir is None:
@@ -276,6 +285,13 @@ _command(
     _haproxy,
     "Run HAProxy and keep it in line with the registry. Ends cleanly on SIGTERM.",
     _settings_options("haproxy"),
+    _EPILOG,
+)
+_command(
+    "dashboard",
+    _dashboard,
+    "Serve the web page: the cluster at a glance, live. Ends on SIGTERM or Ctrl-C.",
+    _settings_options("dashboard"),
     _EPILOG,
 )
 _command(

@@ -46,7 +46,7 @@ def reinit_command(settings: Settings | None, dir: Path | None, node: str, yes: 
 
 def pause_command(settings: Settings | None, dir: Path | None, yes: str | None) -> int:
     """``galerist pause``."""
-    who = f"{_person()} at {_now()}"
+    who = f"{person()} at {now()}"
     return give_order(settings, dir, "pause", yes if yes is not None else "", lambda c: orders.pause(c.state, who))
 
 
@@ -66,11 +66,7 @@ def give_order(
     """Make an order from what the registry holds, ask, give it, and wait by ``after``. The exit code."""
     with opened(settings, dir) as (registry, cluster):
         keys = Keys(cluster)
-        raw = registry.get(keys.state)
-        seen = read(registry, cluster)
-        if dump(seen.state) != (raw if raw is not None else dump(State())) and raw is not None:
-            raw = registry.get(keys.state)  # it changed between two reads: the swap below compares with the newer one
-            seen = read(registry, cluster)
+        raw, seen = look(registry, cluster)
         try:
             order = make(seen)
         except Refused as refusal:
@@ -103,39 +99,60 @@ def _agreed(order: Order, yes: str | None) -> int:
     return FAILED
 
 
+def look(registry: Registry, cluster: str) -> tuple[str | None, Cluster]:
+    """The state as it stands in the registry, for a swap, and everything else to decide by."""
+    raw = registry.get(Keys(cluster).state)
+    seen = read(registry, cluster)
+    if dump(seen.state) != (raw if raw is not None else dump(State())) and raw is not None:
+        raw = registry.get(Keys(cluster).state)  # it changed between two reads: a swap compares with the newer one
+        seen = read(registry, cluster)
+    return raw, seen
+
+
+CHANGED = (
+    "the state of the cluster changed while you decided, or the answer was lost; look again (galerist list) and "
+    "repeat the order if it is still right"
+)
+
+
 def _give(registry: Registry, keys: Keys, raw: str | None, order: Order, name: str) -> int:
-    if order.state is not None and registry.swap(keys.state, raw, dump(order.state)) is not Swap.WON:
-        print(
-            "galerist: the state of the cluster changed while you decided, or the answer was lost; look again "
-            "(galerist list) and repeat the order if it is still right",
-            file=sys.stderr,
-        )
+    if not carry_out(registry, keys, raw, order, name, person()):
+        print(f"galerist: {CHANGED}", file=sys.stderr)
         return FAILED
+    print("Ordered. Follow it with: galerist list")
+    return 0
+
+
+def carry_out(registry: Registry, keys: Keys, raw: str | None, order: Order, name: str, who: str) -> bool:
+    """Write the order, and an event of the history. False when the state is no longer ``raw``. Raises RegistryError."""
+    if order.state is not None and registry.swap(keys.state, raw, dump(order.state)) is not Swap.WON:
+        return False
     for record in order.put:
         registry.put(keys.nodes + record.node, dump(record))
     for node in order.delete:
         registry.delete(keys.nodes + node)
-    when = _now()
+    when = now()
     event = {
         "time": when,
-        "node": _person(),
+        "node": who,
         "action": "order",
         "sentence": f"A person ordered: {name}.",
         "evidence": list(order.says),
     }
     registry.put(f"{keys.history}{when}-order", json.dumps(event, sort_keys=True))
-    print("Ordered. Follow it with: galerist list")
-    return 0
+    return True
 
 
-def _person() -> str:
+def person() -> str:
+    """Who gives an order on this terminal."""
     try:
         return f"{getpass.getuser()}@{socket.gethostname()}"
     except (KeyError, OSError):
         return f"someone@{socket.gethostname()}"
 
 
-def _now() -> str:
+def now() -> str:
+    """The time for people and for keys of the history: UTC, to the microsecond."""
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

@@ -83,6 +83,10 @@ class Layout:
     def proxy_settings(self) -> Path:
         return self.proxy / "galerist.toml"
 
+    @property
+    def dashboard_settings(self) -> Path:
+        return self.dir / "dashboard.toml"
+
     def log(self, child: str) -> Path:
         return self.logs / f"{child}.log"
 

@@ -19,6 +19,7 @@ SHARED_PORTS = {
     "read_port": 13307,
     "all_port": 13308,
     "stats_port": 18404,
+    "dashboard_port": 18405,
     "etcd_port": 12379,
     "etcd_peer_port": 12380,
 }

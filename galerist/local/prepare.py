@@ -161,7 +161,7 @@ def make_secret(path: Path) -> str:
 
 def write_files(plan: Plan, layout: Layout) -> None:
     """Everything that the parts of this plan read. The plan itself comes last."""
-    passwords = {name: make_secret(layout.secret(name)) for name in ("root", "sst", "check", "app")}
+    passwords = {name: make_secret(layout.secret(name)) for name in ("root", "sst", "check", "app", "dashboard")}
     for node in plan.nodes:
         for path in (layout.node(node), layout.sockets() / node):
             path.mkdir(exist_ok=True)
@@ -174,6 +174,7 @@ def write_files(plan: Plan, layout: Layout) -> None:
             give(log, plan.server_user)
         write_atomically(layout.node_settings(node), render.toml(render.node_settings(plan, layout, node)), 0o600)
     write_atomically(layout.proxy_settings, render.toml(render.proxy_settings(plan, layout)), 0o600)
+    write_atomically(layout.dashboard_settings, render.toml(render.dashboard_settings(plan, layout)), 0o600)
     write_atomically(layout.settings, render.toml(render.common_settings(plan)), 0o600)
     write_atomically(layout.client, render.client_cnf(plan, passwords["app"]), 0o600)
     write_atomically(layout.plan, planning.dump(plan) + "\n", 0o600)

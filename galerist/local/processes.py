@@ -28,6 +28,7 @@ class Kind(enum.StrEnum):
     CHECK = "clustercheck"
     WATCHER = "proxy watcher"
     HAPROXY = "haproxy"
+    DASHBOARD = "dashboard"
     SERVER = "mariadbd"
 
 
@@ -130,6 +131,8 @@ def classify(process: Process, layout: Layout) -> Part | None:
     match _galerist(argv):
         case ("haproxy", settings) if settings == str(layout.proxy_settings):
             return Part(Kind.WATCHER, "", process)
+        case ("dashboard", settings) if settings == str(layout.dashboard_settings):
+            return Part(Kind.DASHBOARD, "", process)
         case (("bootstrap" | "clustercheck") as command, settings):
             node = Path(settings).parent.name
             if settings == str(layout.node_settings(node)):

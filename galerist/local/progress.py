@@ -151,6 +151,7 @@ def how_to_connect(plan: Plan, layout: Layout) -> list[str]:
     return [
         f"write port {LOOPBACK}:{plan.port('write_port')} (one node), read port {plan.port('read_port')} (the others), "
         f"all nodes {plan.port('all_port')}, statistics http://{LOOPBACK}:{plan.port('stats_port')}/",
+        f"web page http://{LOOPBACK}:{plan.port('dashboard_port')}/, password for its actions in {layout.secret('dashboard')}",
         f"user {APP}, database {APP}, password in {layout.secret(APP)}",
         f"  mariadb --defaults-file={layout.client}",
         f"  galerist list --dir {layout.dir}",

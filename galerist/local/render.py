@@ -63,6 +63,12 @@ def proxy_settings(plan: Plan, layout: Layout) -> dict[str, object]:
     return values
 
 
+def dashboard_settings(plan: Plan, layout: Layout) -> dict[str, object]:
+    """For `galerist dashboard`."""
+    values = common_settings(plan) | {"dashboard_bind": LOOPBACK, "dashboard_port": plan.port("dashboard_port")}
+    return values | {"dashboard_password_file": str(layout.secret("dashboard"))}
+
+
 def client_cnf(plan: Plan, password: str) -> str:
     """An option file for MariaDB's clients that leads to the write port."""
     return (
@@ -107,6 +113,7 @@ def commands(plan: Plan, layout: Layout, etcd: str = "etcd") -> dict[str, tuple[
     result["proxy"] = galerist("haproxy", "--config", str(layout.proxy_settings))
     for node in plan.nodes:
         result[f"{node}-check"] = galerist("clustercheck", "--config", str(layout.node_settings(node)))
+    result["dashboard"] = galerist("dashboard", "--config", str(layout.dashboard_settings))
     return result
 
 

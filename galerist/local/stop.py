@@ -21,6 +21,7 @@ PHASES: tuple[tuple[Kind, float], ...] = (
     (Kind.AGENT, 60.0),
     (Kind.SERVER, 60.0),
     (Kind.CHECK, 10.0),
+    (Kind.DASHBOARD, 10.0),
     (Kind.ETCD, 15.0),
 )
 

@@ -54,6 +54,8 @@ def owner(part: Part) -> str | None:
             return f"{part.node}-check"
         case Kind.WATCHER:
             return "proxy"
+        case Kind.DASHBOARD:
+            return "dashboard"
     return None
 
 

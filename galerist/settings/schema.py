@@ -18,11 +18,12 @@ from galerist.settings.kinds import Kind
 from galerist.settings.problems import Secret
 from galerist.settings.userconf import Options
 
-PARTS = ("bootstrap", "clustercheck", "haproxy", "list", "explain")
+PARTS = ("bootstrap", "clustercheck", "haproxy", "dashboard", "list", "explain")
 _NODE = ("bootstrap", "clustercheck")
 _AGENT = ("bootstrap",)
 _CHECK = ("clustercheck",)
 _PROXY = ("haproxy",)
+_PAGE = ("dashboard",)
 
 Default = Callable[[Mapping[str, Any]], Any]
 
@@ -267,9 +268,9 @@ class Settings:
     check_networks: tuple[IPv4Network | IPv6Network, ...] = _setting(
         kinds.NETWORKS, (), "networks that may ask the health endpoint; without them all may", _CHECK, default_text=""
     )
-    check_auth_user: str = _setting(kinds.ACCOUNT, "", "user that the health endpoint asks for", _CHECK)
-    check_auth_password: Secret | None = _secret("password of check_auth_user", _CHECK)
-    check_token: Secret | None = _secret("bearer token that the health endpoint asks for", _CHECK)
+    check_auth_user: str = _setting(kinds.ACCOUNT, "", "user that the health endpoint asks for", (*_CHECK, *_PAGE))
+    check_auth_password: Secret | None = _secret("password of check_auth_user", (*_CHECK, *_PAGE))
+    check_token: Secret | None = _secret("bearer token that the health endpoint asks for", (*_CHECK, *_PAGE))
     check_root_free: bool = _setting(
         kinds.BOOLEAN, True, "answer the page / without password or token, for HAProxy", _CHECK
     )
@@ -320,6 +321,12 @@ class Settings:
     proxy_check_ca: Path | None = _file("certificate authority of health endpoints; implies TLS for checks", _PROXY)
     proxy_resolvers: tuple[str, ...] = _setting(
         kinds.NAME_SERVERS, (), "name servers that HAProxy asks about nodes known by name", _PROXY, default_text=""
+    )
+    # -- web page
+    dashboard_bind: str = _setting(kinds.BIND, "127.0.0.1", "address the web page listens on", _PAGE)
+    dashboard_port: int = _setting(kinds.PORT, 8405, "port of the web page", _PAGE)
+    dashboard_password: Secret | None = _secret(
+        "password for orders by way of the web page; without it the page only shows", _PAGE
     )
     # -- logging
     log_level: str = _setting(kinds.choice("debug", "info", "warning", "error"), "info", "least level that is logged")

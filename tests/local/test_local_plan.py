@@ -23,7 +23,7 @@ def a_plan(count: int = 3, **changes: object) -> Plan:
 
 def test_defaults_are_distinct_for_the_largest_cluster() -> None:
     ports = wanted_ports(names(planning.MOST_NODES))
-    assert len(set(ports.values())) == len(ports) == 6 + 5 * 9
+    assert len(set(ports.values())) == len(ports) == 7 + 5 * 9
     assert max(ports.values()) <= planning.LAST_PORT
 
 
@@ -192,7 +192,7 @@ def test_everything_listens_on_loopback_only() -> None:
 
 def test_one_child_for_each_part() -> None:
     commands = render.commands(a_plan(2), LAYOUT)
-    assert list(commands) == ["etcd", "n1", "n2", "proxy", "n1-check", "n2-check"]
+    assert list(commands) == ["etcd", "n1", "n2", "proxy", "n1-check", "n2-check", "dashboard"]
     assert commands["n2"][-3:] == ("bootstrap", "--config", "/tmp/galerist-test/nodes/n2/galerist.toml")
 
 

@@ -382,7 +382,7 @@ def test_every_field_has_help_kind_and_parts() -> None:
     for field in FIELDS:
         assert field.help, field.name
         assert field.type_text, field.name
-        assert set(field.parts) <= {"bootstrap", "clustercheck", "haproxy", "list", "explain"}
+        assert set(field.parts) <= {"bootstrap", "clustercheck", "haproxy", "dashboard", "list", "explain"}
         assert field.parts, field.name
 
 
