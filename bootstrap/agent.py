@@ -78,6 +78,10 @@ class Node(Protocol):
     def bootstrap(self, attempt: Attempt) -> None:
         """Write the attempt into the stamp, durably, and start it closed."""
 
+    def promote(self, attempt: Attempt, peers: tuple[str, ...]) -> None:
+        """Flush, write the attempt into the stamp, durably, and form a Primary Component of that name with the
+        closed, non-Primary server that runs. OSError when it is not, or is at another position, or fails."""
+
     def join(self, identity: Identity, peers: tuple[str, ...], full: bool) -> None: ...
     def furnish(self) -> None:
         """Make the accounts in a new cluster, before it is recorded. May be repeated."""
@@ -295,6 +299,7 @@ class Agent:
             non_primary=self._lasting(
                 "non_primary", look.server is Server.UP and not me.primary and me.cluster_status != UNKNOWN
             ),
+            attempted=self._lasting("attempted", look.attempting and not me.primary),
             admission=self._lasting("admission", look.server is Server.DOWN and serving),
             failure=Failure(*look.failure) if look.failure is not None else None,
         )
@@ -332,6 +337,10 @@ class Agent:
                     self._furnished = False
                     node.bootstrap(attempt)
                     self._note(decision)
+            case rules.Promote(claim=claim, cluster_name=name, peers=peers):
+                self._furnished = False
+                node.promote(Attempt(claim.nonce, claim.position, name), peers)
+                self._note(decision)
             case rules.Join(identity=identity, peers=peers, full=full):
                 if facts.answered and not taken_back:
                     self._take_back()

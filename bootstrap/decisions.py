@@ -46,6 +46,18 @@ class Bootstrap:
 
 
 @dataclass(frozen=True, slots=True)
+class Promote:
+    """Form the Primary Component with the closed server that runs, under a name of its own.
+
+    ``peers`` are tried once, since Galera wants an address; nobody there knows the name.
+    """
+
+    claim: Claim
+    cluster_name: str
+    peers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Join:
     """Start and join, closed. ``full``: only a full state transfer makes this datadir good."""
 
@@ -105,6 +117,7 @@ Action = (
     | Ack
     | Change
     | Bootstrap
+    | Promote
     | Join
     | Confirm
     | Cleanse

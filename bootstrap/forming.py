@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from bootstrap import history
 from bootstrap.decisions import Bootstrap, Change, Confirm, Decision, Refuse, Wait
@@ -74,15 +74,36 @@ def first_start(facts: Facts) -> Decision:
         )
     if with_data:
         best = history.best(with_data, None, _nonce(facts))
-        return _lead(facts, best, tuple(report.node for report in facts.all), None, None)
-    return _lead(facts, facts.all[0], tuple(report.node for report in facts.all), None, None)
+        return lead(facts, Elected(best, tuple(report.node for report in facts.all), None), None)
+    return lead(facts, Elected(facts.all[0], tuple(report.node for report in facts.all), None), None)
 
 
 def restart(facts: Facts, known: Identity) -> Decision:
-    """Rule 4: nobody is Primary; the newest view says who must have reported."""
+    """Rule 4: nobody is Primary and this node is stopped."""
+    elected = elect(facts, known)
+    return lead(facts, elected, known) if isinstance(elected, Elected) else elected
+
+
+@dataclass(frozen=True, slots=True)
+class Elected:
+    """Who shall form the next generation, and whose acknowledgement that needs."""
+
+    best: Report
+    needs: tuple[str, ...]
+    view: View | None
+
+
+def last_view(facts: Facts, known: Identity) -> View | None:
+    """The newest view of the registry and of all reports: its members decide (rules 4 and 7)."""
     view = facts.state.view
     for report in facts.all:
         view = newest(view, report.view, known.generations)
+    return view
+
+
+def elect(facts: Facts, known: Identity) -> Decision | Elected:
+    """Rule 4: the newest view says who must have reported; the most advanced of all is elected, or nobody yet."""
+    view = last_view(facts, known)
     members = view.members if view is not None else tuple(report.node for report in facts.all)
     by_name = {report.node: report for report in facts.all}
     missing = tuple(name for name in members if name not in by_name)
@@ -151,7 +172,7 @@ def restart(facts: Facts, known: Identity) -> Decision:
         if short is not None:
             return short
         members = tuple(sorted({*members, *by_name}))
-    return _lead(facts, best, members, known, view)
+    return Elected(best, members, view)
 
 
 def _short(
@@ -203,9 +224,9 @@ def _emptied(record: NodeRecord, report: Report) -> bool:
     return record.held and record.node == report.node and history.blank(report)
 
 
-def _lead(facts: Facts, best: Report, needs: tuple[str, ...], known: Identity | None, view: View | None) -> Decision:
+def lead(facts: Facts, elected: Elected, known: Identity | None) -> Decision:
     """Rule 6 up to the start: claim, wait for the acknowledgements, look again, start."""
-    me, claim = facts.me, facts.state.claim
+    me, claim, best = facts.me, facts.state.claim, elected.best
     evidence = seen(facts.all)
     if best.node != me.node:
         return Decision(
@@ -214,7 +235,7 @@ def _lead(facts: Facts, best: Report, needs: tuple[str, ...], known: Identity | 
             evidence=evidence,
             remedy=f"galerist explain {best.node}",
         )
-    needed = tuple(sorted({*needs, me.node}))
+    needed = tuple(sorted({*elected.needs, me.node}))
     position = history.standing(me, known)
     if (
         claim is None
@@ -225,7 +246,7 @@ def _lead(facts: Facts, best: Report, needs: tuple[str, ...], known: Identity | 
     ):
         fresh = Claim(me.node, me.boot, facts.nonce, position, needed)
         return Decision(
-            Change(replace(facts.state, identity=known, view=view, claim=fresh)),
+            Change(replace(facts.state, identity=known, view=elected.view, claim=fresh)),
             f"{me.node} is the most advanced ({where(me)}): claiming the bootstrap.",
             evidence=evidence,
             role="claimant",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from galerist.model import ZERO_UUID, Attempt, Data, Identity, Position, Report
+from galerist.model import ZERO_UUID, Attempt, Data, Identity, Position, Report, Server
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,15 +157,16 @@ def _newest(identity: Identity | None) -> str | None:
 
 
 def best(candidates: Iterable[Report], identity: Identity | None, claimed: str | None) -> Report:
-    """The highest position; then a datadir without a void attempt; then the lowest name.
+    """The highest position; then a datadir without a void attempt; then a server that runs (its caches
+    are warm); then the lowest name.
 
     ``claimed`` is the nonce of the claim that stands: the attempt that rests on it is not void.
     """
 
-    def rank(report: Report) -> tuple[int, bool, str]:
+    def rank(report: Report) -> tuple[int, bool, bool, str]:
         position = standing(report, identity)
         attempt = void(report, identity)
         spoilt = attempt is not None and attempt.nonce != claimed
-        return (-(position.seqno if position is not None else -1), spoilt, report.node)
+        return (-(position.seqno if position is not None else -1), spoilt, report.server is Server.DOWN, report.node)
 
     return min(candidates, key=rank)

@@ -41,7 +41,7 @@ from galerist.settings import Secret
 
 log = logging.getLogger("galerist.bootstrap")
 
-STOP_PATIENCE = 3.0
+STOP_PATIENCE = 1.0
 """Seconds after which a server that has not been in a Primary Component is killed: while it looks for one it does
 not hear SIGTERM for half a minute, and there is nothing yet that an orderly end would save. No other is killed."""
 
@@ -331,6 +331,21 @@ class LocalNode:
             self._planned = _Planned(self._launcher.initialise(), run, self._log_size())
             return
         self._start(run, look.position, bootstrap=True, full=False)
+
+    def promote(self, attempt: Attempt, peers: tuple[str, ...]) -> None:
+        run = self._run
+        if run is None or run.stopping_since is not None:
+            return
+        self._sql.flush()  # what the attempt says must be on disk: should the server die, the attempt counts
+        live = self._sql.live()
+        if live.cluster_status == "Primary" or not live.rejects or live.received:
+            raise OSError("the server is Primary, or open, or has not committed what it received")
+        if attempt.position != Position(live.uuid, live.committed):
+            raise OSError(f"the server is at seqno {live.committed}, not where it claimed to be")
+        self._stamps.change(attempt=attempt)
+        self._stamps.go_on(run.run, attempt.nonce)
+        run.generation = attempt.nonce
+        self._sql.regroup(attempt.cluster_name, peers)
 
     def join(self, identity: Identity, peers: tuple[str, ...], full: bool) -> None:
         look = self.look()

@@ -10,6 +10,9 @@ from bootstrap.facts import UNKNOWN, Facts
 from bootstrap.words import listed, seen, stage
 from galerist.model import Data, Generation, Identity, NodeRecord, Report, Server, State, View, newest
 
+ATTEMPTED = 15.0
+"""Seconds within which a server that answers, and was started or promoted to be the Primary Component, must be Primary."""
+
 
 def running(facts: Facts) -> Decision:
     me = facts.me
@@ -107,6 +110,11 @@ def _attempt(facts: Facts) -> Decision:
         return Decision(
             Stop(), "The claim to this bootstrap is gone: ending the Primary Component that was never recorded.",
             evidence=(f"claim: {claim.node if claim else 'none'}",), role="void",
+        )  # fmt: skip
+    if facts.attempted > ATTEMPTED and me.server is Server.UP and not me.primary and me.cluster_status != UNKNOWN:
+        return Decision(
+            Stop(), "The server could not be made the Primary Component: ending it.",
+            evidence=(f"{me.cluster_status} for {facts.attempted:.0f} s",), role="void",
         )  # fmt: skip
     if not me.primary or me.view is None or me.view.generation != attempt.nonce or not me.synced:
         return Decision(Wait(), f"Bootstrapping; waiting for the server to be Synced{stage(me)}.", role="bootstrapper")

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from bootstrap import history, obey
-from bootstrap.decisions import Decision, Stop, Wait
-from bootstrap.facts import Facts
+from dataclasses import replace
+
+from bootstrap import forming, history, joining, obey
+from bootstrap.decisions import Bootstrap, Change, Close, Decision, Promote, Stop, Wait
+from bootstrap.facts import UNKNOWN, Facts
+from bootstrap.forming import Elected
 from bootstrap.words import listed, seen, stage
-from galerist.model import Identity, Server, newest
+from galerist.model import Identity, Report, Server
 
 UNSERVED = 10.0
-"""Seconds without any Primary member in sight after which a joining server is stopped."""
-
+"""Seconds without any Primary member in sight after which a joining server is stopped, with or without evidence."""
 
 NON_PRIMARY = 10.0
-"""Seconds a server stays non-Primary, with all others reported, before it is stopped
-so that the restart rule applies. Galera re-forms by itself within that time if it can."""
+"""Seconds for which non-Primary servers that have all reported, and all run, are left to Galera,
+which forms anew by itself when they reach one another."""
 
 
 def without_quorum(facts: Facts, known: Identity | None) -> Decision:
+    """What to do with a server that is not Primary."""
     me = facts.me
     if obey.forced(facts) is not None:
         return Decision(
@@ -34,31 +37,17 @@ def without_quorum(facts: Facts, known: Identity | None) -> Decision:
             evidence=seen(facts.all), role="non-primary",
         )  # fmt: skip
     if not facts.was_primary or me.server is Server.STARTING:
-        # A joiner is told its first view before it has any data: until it answers, it is still joining.
-        if not serving and facts.unserved >= UNSERVED:
-            return Decision(
-                Stop(), "Nobody is Primary any more; stopping the join, so that this node can be judged with the others.",
-                evidence=seen(facts.all), role="joiner",
-            )  # fmt: skip
-        return Decision(
-            Wait(), f"Joining{stage(me)}.", evidence=seen(facts.all), remedy="galerist list", role="joiner",
-        )  # fmt: skip
+        return _joining(facts, known, serving)
     if serving:
         return Decision(
             Wait(), f"This server has lost the Primary Component, which lives on at {listed(r.node for r in serving)}; it returns by itself once the network lets it.",
             evidence=seen(facts.all), remedy=f"check that {me.endpoint.host}:{me.endpoint.gcomm_port} and the other members' ports reach one another", role="non-primary",
         )  # fmt: skip
-    view = facts.state.view
-    for report in facts.all:
-        view = newest(view, report.view, known.generations if known is not None else ())
+    view = forming.last_view(facts, known) if known is not None else facts.state.view
     members = view.members if view is not None else ()
     by_name = {report.node: report for report in facts.all}
-    missing = tuple(
-        name
-        for name in members
-        if name not in by_name or by_name[name].primary or by_name[name].server is Server.STARTING
-    )
-    if missing or not members:
+    missing = tuple(name for name in members if name not in by_name or not _gone(by_name[name]))
+    if missing or not members or known is None:
         return Decision(
             Wait(), f"No quorum: waiting for {listed(missing) or 'the last view'}, which may have gone on as the Primary Component.",
             evidence=seen(facts.all), remedy=f"start {listed(missing)}, or if it is lost for good: galerist recover --node NODE", role="non-primary",
@@ -67,9 +56,88 @@ def without_quorum(facts: Facts, known: Identity | None) -> Decision:
         return Decision(
             Wait(),
             "No quorum, and all members have reported; giving Galera time to re-form by itself.",
+            evidence=seen(facts.all),
             role="non-primary",
         )
+    return _survive(facts, known, members)
+
+
+def _gone(report: Report) -> bool:
+    """Evidence that this node's server is in no Primary Component: it says so itself. A hung one says nothing."""
+    if report.server is Server.DOWN:
+        return True
+    return report.server is Server.UP and not report.primary and report.cluster_status != UNKNOWN
+
+
+def _joining(facts: Facts, known: Identity | None, serving: tuple[Report, ...]) -> Decision:
+    """A joiner is told its first view before it has any data: until it answers, it is still joining."""
+    if not serving and (facts.unserved >= UNSERVED or _abandoned(facts, known)):
+        return Decision(
+            Stop(), "Nobody is Primary any more; stopping the join, so that this node can be judged with the others.",
+            evidence=seen(facts.all), role="joiner",
+        )  # fmt: skip
     return Decision(
-        Stop(), "No quorum, and all members of the last view have reported: stopping, so that the most advanced can start the next generation.",
-        evidence=seen(facts.all), role="non-primary",
+        Wait(), f"Joining{stage(facts.me)}.", evidence=seen(facts.all), remedy="galerist list", role="joiner",
     )  # fmt: skip
+
+
+def _abandoned(facts: Facts, known: Identity | None) -> bool:
+    """All members of the last view have reported that they are not Primary, and one of them has lost its
+    server since, so that Galera cannot re-form by itself: there is nobody to join."""
+    view = forming.last_view(facts, known) if known is not None else None
+    if view is None:
+        return False
+    others = {report.node: report for report in facts.others}
+    if any(name not in others for name in view.members if name != facts.me.node):
+        return False
+    reports = [others[name] for name in view.members if name in others]
+    lost = any(report.server is not Server.UP for report in reports)
+    lost |= facts.me.node in view.members and not facts.was_primary
+    return lost and all(_gone(report) or report.server is Server.STARTING for report in reports)
+
+
+def _survive(facts: Facts, known: Identity, members: tuple[str, ...]) -> Decision:
+    """All members of the last view have said that they are not Primary: the most advanced forms the next generation.
+
+    If that is a server that runs, it does so in place, and keeps its process and caches. Of
+    several the most advanced stays; the others stop, and so cannot merge behind its back.
+    """
+    me = facts.me
+    staying = tuple(
+        report
+        for report in facts.all
+        if report.server is Server.UP and report.node in members and _promotable(report, known)
+    )
+    keeper = history.best(staying, known, None) if staying else None
+    elected = forming.elect(facts, known) if keeper is not None and keeper.node == me.node else None
+    if elected is not None and not isinstance(elected, Elected):
+        return replace(elected, role="non-primary")
+    if elected is None or elected.best.node != me.node or facts.state.identity != known or not facts.others:
+        return Decision(
+            Stop(), "No quorum, and all members of the last view have reported: stopping, so that the most advanced can start the next generation.",
+            evidence=seen(facts.all), role="non-primary",
+        )  # fmt: skip
+    return _promoted(facts, known, elected)
+
+
+def _promotable(report: Report, known: Identity) -> bool:
+    return history.candidate(report, known) and report.attempt is None
+
+
+def _promoted(facts: Facts, known: Identity, elected: Elected) -> Decision:
+    """Rule 6 for a server that runs: close it, claim, wait for the acknowledgements, look again, promote."""
+    if facts.me.opened:
+        return Decision(
+            Close(), "No quorum, and this server is the most advanced: closing it before it is promoted.",
+            evidence=seen(facts.all), role="non-primary",
+        )  # fmt: skip
+    led = forming.lead(facts, elected, known)
+    if isinstance(led.action, Bootstrap):
+        return Decision(
+            Promote(led.action.claim, led.action.cluster_name, joining.addresses(facts.others)),
+            f"All of {listed(led.action.claim.needs)} are in no Primary Component and have acknowledged the claim: "
+            f"promoting this server in place, at seqno {facts.me.position.seqno if facts.me.position else '?'}.",
+            evidence=led.evidence,
+            role="bootstrapper",
+        )
+    return led if isinstance(led.action, Change) else replace(led, role="non-primary")

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+REGROUP = 20.0
+"""Seconds at most for leaving one group and entering another."""
+
 
 @dataclass(frozen=True, slots=True)
 class Live:
@@ -20,6 +23,7 @@ class Live:
     ready: bool
     stage: str
     rejects: bool  # wsrep_reject_queries is not NONE
+    received: int = 0  # write-sets that wait to be applied
 
 
 class Sql:
@@ -83,11 +87,23 @@ class Sql:
             ready=status.get("wsrep_ready") == "ON",
             stage=str(status.get("wsrep_local_state_comment", "")),
             rejects=bool(rejects) and rejects[0][1] != "NONE",
+            received=int(status.get("wsrep_local_recv_queue", 0)),
         )
 
     def flush(self) -> None:
         """Bring everything committed so far to disk, on this node only."""
         self.query("FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS", timeout=30.0)
+
+    def regroup(self, cluster_name: str, peers: Sequence[str]) -> None:
+        """Leave the group, and form a Primary Component of another name: the process, its caches and its gcache stay.
+
+        Galera does not connect without an address (``peers``), but need not find anybody there; with an empty one
+        it would ask ``safe_to_bootstrap``. Takes about half a second.
+        """
+        address = f"gcomm://{','.join(peers)}?pc.wait_prim=no&pc.announce_timeout=PT0.1S"
+        self.query("SET GLOBAL wsrep_cluster_name = %s", (cluster_name,))
+        self.query("SET GLOBAL wsrep_cluster_address = %s", (address,), timeout=REGROUP)
+        self.query("SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES'", timeout=REGROUP)
 
     def set_globals(self, settings: Sequence[tuple[str, str]]) -> None:
         """Set global variables in this order."""

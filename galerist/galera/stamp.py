@@ -125,6 +125,10 @@ class StampStore:
     def begin_run(self, run: str, generation: str) -> None:
         """Note durably that the next views belong to this run of the server and this generation."""
         self._trim()
+        self.go_on(run, generation)
+
+    def go_on(self, run: str, generation: str) -> None:
+        """Note durably that from now on the views of a run belong to another generation (it is promoted in place)."""
         with self.views_file.open("a") as log:
             log.write(f"run {run} {generation}\n")
             log.flush()

@@ -76,19 +76,33 @@ class Galera:
         if complete:
             self.drain(server)
             server.flush()
-        group = server.group
-        if group is not None and not self.intact(group):
+        if server.group is not None and not self.intact(server.group):
             self.settle()
             if complete:
                 self.drain(server)
                 server.flush()
-            group = server.group
         server.alive = False
         self.servers.remove(server)
         if complete and server.disk.kind == "galera":
             server.disk.clean = True
         if server.donor is not None and server.donor.state == 2:
             server.donor.state = 4
+        self._depart(server)
+        self._forsake(server)
+
+    def promote(self, server: Server, name: str) -> None:
+        """The server leaves its group and forms a Primary Component of another name (rule 7)."""
+        if server.group is not None and not self.intact(server.group):
+            self.settle()
+        self._depart(server)
+        self.drain(server)
+        server.name, server.group, server.last_prim = name, None, None
+        self.log(f"    {server} is promoted in place, as {name}")
+        self.found(server)
+
+    def _depart(self, server: Server) -> None:
+        """The others shrink their quorum."""
+        group = server.group
         if group is not None and group.members != {server}:
             rest = group.members - {server}
             if group.primary and any(complete_state(other) for other in rest):
@@ -98,7 +112,6 @@ class Galera:
             for other in rest:
                 if other.last_prim is not None and other.last_prim is server.last_prim:
                     other.last_prim.members.discard(server)
-        self._forsake(server)
 
     # -- views -------------------------------------------------------------------------------
 

@@ -165,6 +165,25 @@ class SimNode:
         if data is not Data.PRESENT and self.galera.precious:
             raise Violation("P3", f"the {data.value} datadir of node {self.disk.number} becomes the origin")
 
+    def promote(self, attempt: Attempt, peers: tuple[str, ...]) -> None:
+        self.point("promote")
+        run = self._sql()
+        self.settle(run)
+        if run.status == "Primary" or not run.rejects or run.inbox or run.transfer is not None:
+            raise OSError("the server is Primary, or open, or has not committed what it received")
+        if attempt.position != Position(run.uuid, len(run.log)):
+            raise OSError("the server is not where it claimed to be")
+        self.disk.stamp = replace(self.disk.stamp, attempt=attempt)
+        self.disk.runs.append((run.run, attempt.nonce))
+        self.point("attempt written")
+        run = self._sql()
+        run.generation = attempt.nonce
+        self.galera.promote(run, attempt.cluster_name)
+
+    def settle(self, run: Run) -> None:
+        """What the attempt says must be on disk before it is written."""
+        run.flush()
+
     def join(self, identity: Identity, peers: tuple[str, ...], full: bool) -> None:
         self.point("join")
         look = self.look()

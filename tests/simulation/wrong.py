@@ -155,14 +155,14 @@ def wiped_registry_means_a_new_cluster() -> list[Patch]:
 
 @mutant("registry restored from an old backup")
 def stale_reports_count() -> list[Patch]:
-    real = forming._lead
+    real = forming.lead
 
-    def lead(facts: Facts, best: Report, *rest: Any) -> Decision:
+    def lead(facts: Facts, *rest: Any) -> Decision:
         claim = facts.state.claim
         nonce = claim.nonce if claim is not None else None
-        return real(replace(facts, others=tuple(replace(r, ack=nonce) for r in facts.others)), best, *rest)
+        return real(replace(facts, others=tuple(replace(r, ack=nonce) for r in facts.others)), *rest)
 
-    return [(forming, "_lead", lead)]
+    return [(forming, "lead", lead)]
 
 
 @mutant("name look-up of the peers fails")
@@ -215,14 +215,14 @@ def no_adoption() -> list[Patch]:
 
 @mutant("the holder of the claim is frozen and wakes up late")
 def no_nonce() -> list[Patch]:
-    def acknowledged(facts: Facts, best: Report, *rest: Any) -> Decision:
+    def acknowledged(facts: Facts, *rest: Any) -> Decision:
         claim = facts.state.claim
         nonce = claim.nonce if claim is not None else None
         others = tuple(replace(r, ack=nonce) if r.ack is not None else r for r in facts.others)
-        return real(replace(facts, others=others), best, *rest)
+        return real(replace(facts, others=others), *rest)
 
-    real = forming._lead
-    return [(forming, "_lead", acknowledged), *unasked()]
+    real = forming.lead
+    return [(forming, "lead", acknowledged), *unasked()]
 
 
 @mutant("registry down while the cluster is healthy")
