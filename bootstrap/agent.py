@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from bootstrap import decisions as rules
-from bootstrap import history
+from bootstrap import history, unserved
 from bootstrap.decide import decide
 from bootstrap.decisions import Decision
 from bootstrap.facts import UNKNOWN, Expect, Facts, Failure
@@ -64,6 +64,7 @@ class Look:
     opened: bool = False
     view: View | None = None
     was_primary: bool = False
+    settled: bool = True  # the server has applied all that it has received
     attempting: bool = False  # the server that runs was started for the attempt in the stamp
     failure: tuple[str, str, float] | None = None  # sentence, remedy, seconds until the next try
     progress: str = ""
@@ -299,6 +300,7 @@ class Agent:
             non_primary=self._lasting(
                 "non_primary", look.server is Server.UP and not me.primary and me.cluster_status != UNKNOWN
             ),
+            bereft=self._lasting("bereft", known is not None and look.settled and unserved.bereft(me, others)),
             attempted=self._lasting("attempted", look.attempting and not me.primary),
             admission=self._lasting("admission", look.server is Server.DOWN and serving),
             failure=Failure(*look.failure) if look.failure is not None else None,

@@ -21,13 +21,6 @@ def join(facts: Facts, known: Identity, serving: tuple[Report, ...]) -> Decision
     """Rule 3: a live member is Primary in the newest generation."""
     me = facts.me
     names = listed(report.node for report in serving)
-    if all(_ghost(report, facts) for report in serving):
-        return Decision(
-            Wait(),
-            f"{names} {are(serving)} Primary by the last report, but half of that view's servers are down: waiting until that is noticed there.",
-            evidence=seen(facts.all),
-            remedy=f"galerist explain {serving[0].node}",
-        )
     if facts.failure is not None and facts.failure.wait > 0:
         return Decision(
             Wait(), facts.failure.sentence,
@@ -86,17 +79,6 @@ def entering(facts: Facts, serving: tuple[Report, ...]) -> list[str]:
         and (report.server_pid is not None or report.node < facts.me.node)
         and not (given and report.node in group)
     ]
-
-
-def _ghost(report: Report, facts: Facts) -> bool:
-    """Whether so many members of this Primary member's view are down that it must lose its quorum. Galera needs
-    seconds to notice; whoever joins meanwhile is caught in a component that is no more."""
-    view = report.view
-    if view is None:
-        return False
-    down = [other for other in facts.all if other.node in view.members and other.server is Server.DOWN]
-    down += [facts.me] * (facts.taken_back and facts.me.node in view.members)
-    return 2 * len(down) >= len(view.members) + len(view.arbitrators)
 
 
 def without_registry(facts: Facts, known: Identity | None) -> Decision:

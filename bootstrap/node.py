@@ -207,6 +207,7 @@ class LocalNode:
             view=self._view(primary, live)
             or (None if live.cluster_status == "Primary" else self._recorded_view(stamp)),
             was_primary=run.was_primary,
+            settled=not live.received,
             attempting=attempting,
             progress=live.stage if live.local_state != 4 else "",
             version=self._version,
@@ -338,8 +339,8 @@ class LocalNode:
             return
         self._sql.flush()  # what the attempt says must be on disk: should the server die, the attempt counts
         live = self._sql.live()
-        if live.cluster_status == "Primary" or not live.rejects or live.received:
-            raise OSError("the server is Primary, or open, or has not committed what it received")
+        if not live.rejects or live.received:
+            raise OSError("the server is open, or has not committed what it received")
         if attempt.position != Position(live.uuid, live.committed):
             raise OSError(f"the server is at seqno {live.committed}, not where it claimed to be")
         self._stamps.change(attempt=attempt)

@@ -38,6 +38,8 @@ def running(facts: Facts) -> Decision:
             remedy=f"look at the server's process (pid {me.server_pid}) and its error log",
             role="hung",
         )
+    if facts.bereft >= unserved.BEREFT and isinstance(known, Identity) and me.identity == known:
+        return unserved.last_of_view(facts, known)
     if not me.primary:
         return unserved.without_quorum(facts, known if isinstance(known, Identity) else None)
     if me.identity is None or (isinstance(known, Identity) and not history.follows(me.identity, known)):
@@ -81,6 +83,13 @@ def running(facts: Facts) -> Decision:
         return Decision(Cleanse(), "Synced: the state transfer is complete.", role=role)
     if view != me.view:
         return Decision(Wait(), "A newer view is recorded than the one this server reports; waiting for it.", role=role)
+    claim = facts.state.claim
+    if claim is not None and not claim.forced and (claim.node, claim.boot) == (me.node, me.boot):
+        return Decision(
+            Change(replace(facts.state, claim=None)),
+            "Primary again without a new generation: the claim to the bootstrap is given up.",
+            role=role,
+        )
     if not me.synced:
         if me.opened:
             return Decision(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bootstrap import forming, history, joining, obey
+from bootstrap import forming, history, joining, obey, unserved
 from bootstrap.decisions import Ack, Decision, Recover, Refuse, Wait
 from bootstrap.facts import Facts
 from bootstrap.history import Conflict
@@ -52,7 +52,7 @@ def stopped(facts: Facts) -> Decision:
                 remedy=f"galerist reinit {me.node} (allows its datadir to be overwritten)",
                 role="quarantined",
             )
-        serving = tuple(report for report in facts.others if history.serves(report, known))
+        serving = tuple(r for r in facts.others if history.serves(r, known) and not unserved.ghost(r, facts))
         if serving:
             return joining.join(facts, known, serving)
     live = tuple(report.node for report in facts.others if report.primary and report.identity is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from bootstrap import forming, history, joining, obey
@@ -17,6 +18,37 @@ UNSERVED = 10.0
 NON_PRIMARY = 10.0
 """Seconds for which non-Primary servers that have all reported, and all run, are left to Galera,
 which forms anew by itself when they reach one another."""
+
+
+BEREFT = 1.0
+"""Seconds for which all others of a Primary view must have been reported down, before its last server believes it."""
+
+
+def ghost(report: Report, facts: Facts) -> bool:
+    """Whether so many members of this Primary member's view are down that it must lose its quorum. Galera needs
+    seconds to notice; whoever joins meanwhile is caught in a component that is no more."""
+    view = report.view
+    if view is None:
+        return False
+    down = [other for other in facts.all if other.node in view.members and other.server is Server.DOWN]
+    if facts.taken_back and facts.me.node in view.members:
+        down.append(facts.me)
+    return 2 * len(down) >= len(view.members) + len(view.arbitrators)
+
+
+def bereft(me: Report, others: Iterable[Report]) -> bool:
+    """Whether this server is Primary only because Galera has not noticed yet that all others of its view are down."""
+    view = me.view
+    if not me.primary or view is None or view.arbitrators or view.members == (me.node,):
+        return False
+    down = {report.node for report in others if report.server is Server.DOWN}
+    return all(name in down for name in view.members if name != me.node)
+
+
+def last_of_view(facts: Facts, known: Identity) -> Decision:
+    """Galera's own verdict, that this server has lost its quorum, need not be waited for."""
+    me = replace(facts.me, cluster_status="non-Primary", local_state=0)
+    return without_quorum(replace(facts, me=me, was_primary=True), known)
 
 
 def without_quorum(facts: Facts, known: Identity | None) -> Decision:
@@ -125,14 +157,14 @@ def _promotable(report: Report, known: Identity) -> bool:
 
 
 def _promoted(facts: Facts, known: Identity, elected: Elected) -> Decision:
-    """Rule 6 for a server that runs: close it, claim, wait for the acknowledgements, look again, promote."""
-    if facts.me.opened:
-        return Decision(
-            Close(), "No quorum, and this server is the most advanced: closing it before it is promoted.",
-            evidence=seen(facts.all), role="non-primary",
-        )  # fmt: skip
+    """Rule 6 for a server that runs: claim, wait for the acknowledgements, close it, look again, promote."""
     led = forming.lead(facts, elected, known)
     if isinstance(led.action, Bootstrap):
+        if facts.me.opened:
+            return Decision(
+                Close(), "No quorum, and this server is the most advanced: closing it before it is promoted.",
+                evidence=seen(facts.all), role="claimant",
+            )  # fmt: skip
         return Decision(
             Promote(led.action.claim, led.action.cluster_name, joining.addresses(facts.others)),
             f"All of {listed(led.action.claim.needs)} are in no Primary Component and have acknowledged the claim: "

@@ -53,17 +53,28 @@ def opened(world: World, run: Server) -> None:
         raise Violation("P2", f"{run} opens lineage {lineage.name} without the acknowledged commits {missing}")
 
 
-def stopped(world: World, run: Server) -> None:
-    """P5 and common sense: no agent stops a healthy open member by itself."""
+def closed(world: World, run: Server) -> None:
+    """P5: no agent keeps clients out of a member of the Primary Component that holds all acknowledged commits."""
+    healthy = _healthy(world, run)
+    if healthy and run.lineage is not None and all(ident in run.lineage.idents for ident in world.acked):
+        raise Violation("P5", f"{run} is a healthy open member and is closed")
+
+
+def _healthy(world: World, run: Server) -> bool:
     group = run.group
-    if (
+    return (
         group is not None
         and group.primary
         and not run.rejects
         and run.status == "Primary"
         and run.state in (2, 4)
         and world.galera.intact(group)
-    ):
+    )
+
+
+def stopped(world: World, run: Server) -> None:
+    """P5 and common sense: no agent stops a healthy open member by itself."""
+    if _healthy(world, run):
         raise Violation("P5", f"{run} is a healthy open member and is stopped")
 
 

@@ -94,7 +94,7 @@ class SimNode:
         return Look(
             Server.UP, disk.stamp, data, position=Position(run.uuid, len(run.log)), pid=1, cluster_status=run.status,
             local_state=run.state, uuid=run.uuid, opened=not run.rejects, view=view, was_primary=self.was_primary,
-            attempting=attempting,
+            settled=not run.inbox, attempting=attempting,
         )  # fmt: skip
 
     def _recorded_view(self) -> View | None:
@@ -169,8 +169,8 @@ class SimNode:
         self.point("promote")
         run = self._sql()
         self.settle(run)
-        if run.status == "Primary" or not run.rejects or run.inbox or run.transfer is not None:
-            raise OSError("the server is Primary, or open, or has not committed what it received")
+        if not run.rejects or run.inbox or run.transfer is not None:
+            raise OSError("the server is open, or has not committed what it received")
         if attempt.position != Position(run.uuid, len(run.log)):
             raise OSError("the server is not where it claimed to be")
         self.disk.stamp = replace(self.disk.stamp, attempt=attempt)
@@ -241,7 +241,11 @@ class SimNode:
 
     def close(self) -> None:
         self.point("close")
+        self.healthy_close(self._sql())
         self._sql().rejects = True
+
+    def healthy_close(self, run: Run) -> None:
+        """Set by the world: the invariants when an agent keeps clients out."""
 
     def stop(self) -> None:
         self.point("stop")
