@@ -22,7 +22,7 @@ down:
 	@.venv/bin/galerist down $(ARGS)
 
 test: setup
-	.venv/bin/python -m pytest -m 'not slow and not browser' --durations=15 $(ARGS)
+	.venv/bin/python -m pytest -m 'not slow and not browser' -n 2 --dist loadgroup --durations=15 $(ARGS)
 
 browser:
 	@scripts/setup browser

@@ -197,10 +197,12 @@ def _up(
     init_sql: tuple[Path, ...],
     detach: bool,
     sst_method: str | None,
+    timeout: float | None,
 ) -> int:
     from galerist.local.up import up
 
-    return up(nodes=nodes, dir=dir, cluster=cluster, init_sql=init_sql, detach=detach, sst_method=sst_method)
+    limit = {} if timeout is None else {"timeout": timeout}
+    return up(nodes=nodes, dir=dir, cluster=cluster, init_sql=init_sql, detach=detach, sst_method=sst_method, **limit)
 
 
 def _down(dir: Path | None, cluster: str | None, wipe: bool, yes: bool) -> int:
@@ -314,6 +316,12 @@ _command(
             ["--sst-method"],
             type=click.Choice(["mariabackup", "rsync"]),
             help="Method of full state transfers. [rsync]",
+        ),
+        click.Option(
+            ["--timeout"],
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="SECONDS",
+            help="With --detach: give up waiting after this long; the cluster goes on trying. [300]",
         ),
     ],
 )

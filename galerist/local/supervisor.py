@@ -25,6 +25,7 @@ from galerist.local import plan, ports, processes, render, stop
 from galerist.local.layout import Layout
 from galerist.local.processes import Kind, Part, Process
 from galerist.local.restart import Restarts
+from galerist.local.rotate import INTERVAL, rotate
 from galerist.wake import Wake
 
 TURN = 0.25  # seconds between two looks at the children; the death of an own child is noticed at once
@@ -185,7 +186,7 @@ def main(directory: str) -> int:
     supervisor = Supervisor(layout, commands, environment)
     say(f"supervisor of {layout.dir} started (pid {os.getpid()})")
     supervisor.adopt(processes.parts(layout))
-    begun = time.monotonic()
+    begun = rotated = time.monotonic()
     ready = False
     while not told & {signal.SIGTERM, signal.SIGINT}:
         wake.clear()
@@ -196,6 +197,10 @@ def main(directory: str) -> int:
         now = time.monotonic()
         ready = ready or now - begun > ETCD_GRACE or ports.answers(current.port("etcd_port"))
         busy = supervisor.turn(now, ready)
+        if now - rotated > INTERVAL:
+            rotated = now
+            with contextlib.suppress(OSError):  # a full disk must not end the supervisor
+                rotate(layout.logs)
         wake.wait(0.03 if not ready else TURN if not busy else 0.1)
     say("stopping")
     left = stop.everything(layout, say, besides=os.getpid())

@@ -350,7 +350,14 @@ class Cluster:
         deadline = time.monotonic() + patience
         while True:
             found = self.members()
-            good = {name for name, entry in found.items() if entry["state"] == "synced" and entry["open"]}
+            good = {
+                name
+                for name, entry in found.items()
+                # not what an agent that was killed has reported: its lease outlives it
+                if entry["state"] == "synced"
+                and entry["open"]
+                and (not self.running(name) or entry["agent_pid"] == self.pid(name))
+            }
             if wanted <= good:
                 return
             ended = [name for name in wanted if not self.running(name)]
@@ -395,9 +402,15 @@ class Cluster:
             autocommit=True,
         )
 
-    def sql(self, node: str, statement: str) -> tuple[tuple[Any, ...], ...]:
-        """One statement of the application on a node, past the proxy."""
+    def sql(self, node: str, statement: str, causal: bool = False) -> tuple[tuple[Any, ...], ...]:
+        """One statement of the application on a node, past the proxy.
+
+        ``causal``: after all that the cluster had committed by now (wsrep_sync_wait); without
+        it a node may still have to apply what another has acknowledged.
+        """
         with self.connect(self.plan.port("sql_port", node)) as connection, connection.cursor() as cursor:
+            if causal:
+                cursor.execute("SET SESSION wsrep_sync_wait = 1")
             cursor.execute(statement)
             return tuple(cursor.fetchall())
 
@@ -421,7 +434,7 @@ class Cluster:
 
     def same_everywhere(self, statement: str, nodes: Iterable[str] = ()) -> tuple[tuple[Any, ...], ...]:
         """The result of a query that must be the same on all nodes."""
-        results = {node: self.sql(node, statement) for node in nodes or self.nodes}
+        results = {node: self.sql(node, statement, causal=True) for node in nodes or self.nodes}
         first = next(iter(results.values()))
         assert all(result == first for result in results.values()), results
         return first

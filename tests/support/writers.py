@@ -89,7 +89,7 @@ def make_table(cluster: Cluster, node: str) -> None:
 
 def assert_complete(cluster: Cluster, acknowledged: set[tuple[int, int]]) -> None:
     """Every acknowledged row is on every node, and all nodes hold the same rows."""
-    rows = {node: set(cluster.sql(node, f"SELECT client, number FROM {TABLE}")) for node in cluster.nodes}
+    rows = {node: set(cluster.sql(node, f"SELECT client, number FROM {TABLE}", causal=True)) for node in cluster.nodes}
     for node, found in rows.items():
         lost = acknowledged - found
         assert not lost, f"{node} has lost {len(lost)} of {len(acknowledged)} acknowledged rows: {sorted(lost)[:5]}"
