@@ -10,8 +10,10 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +155,24 @@ class Member(Server):
             yield
         finally:
             self.signal(signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def half_as_fast(self) -> Iterator[None]:
+        """Stopped for half of the time, a little while each."""
+        enough = threading.Event()
+
+        def slow_down() -> None:
+            while not enough.wait(0.04):
+                with self.frozen():
+                    time.sleep(0.04)
+
+        with ThreadPoolExecutor(1) as executor:
+            slowing = executor.submit(slow_down)
+            try:
+                yield
+            finally:
+                enough.set()
+            slowing.result()
 
 
 @contextlib.contextmanager
