@@ -97,6 +97,7 @@ class LocalNode:
         self._version = ""
         self._told: str | None = None
         self._members: dict[str, object] = {"writer": (), "peers": None}  # for the node's clustercheck
+        self._drained: tuple[str, ...] = ()
         self._hung_since: float | None = None
 
     def prepare(self) -> None:
@@ -461,6 +462,7 @@ class LocalNode:
 
     def remember(self, state: State, others: tuple[Report, ...]) -> None:
         """Keep what the registry said, for a start while it is down (rule 10)."""
+        self._drained = state.drained
         self._members = {
             "writer": state.writer,
             "peers": [
@@ -469,7 +471,7 @@ class LocalNode:
                     "host": other.endpoint.ip or other.endpoint.host,
                     "port": other.endpoint.sql_port,
                     "check_port": other.endpoint.check_port,
-                    "usable": other.synced and other.opened,
+                    "usable": other.synced and other.opened and other.node not in state.drained,
                 }
                 for other in others
             ],
@@ -485,17 +487,20 @@ class LocalNode:
     def remembered(self) -> tuple[State, tuple[Report, ...]]:
         try:
             kept = json.loads((self._notes / "registry.json").read_text())
-            return load(State, kept["state"]), tuple(load(Report, text) for text in kept["others"])
+            state, others = load(State, kept["state"]), tuple(load(Report, text) for text in kept["others"])
         except (OSError, ValueError, KeyError):
             return State(), ()
+        self._drained = state.drained
+        return state, others
 
     def tell(self, report: Report) -> None:
+        drained = report.node in self._drained
         text = json.dumps(
             {
                 "opened": report.opened,
                 "paused": report.role == "paused",
-                "drained": False,
-                "reason": report.reason,
+                "drained": drained,
+                "reason": f"galerist undrain {report.node} ends that" if drained and report.opened else report.reason,
                 "node": report.node,
                 "host": report.endpoint.ip or report.endpoint.host,
                 "port": report.endpoint.sql_port,

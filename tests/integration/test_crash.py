@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import signal
 from collections.abc import Iterator
@@ -60,6 +61,42 @@ def test_list_tells_what_it_promises(three: Cluster) -> None:
     workers = {part.process.pid for part in three.parts(Kind.HAPROXY)}
     assert data["proxy"]["host"] == LOOPBACK and set(data["proxy"]["worker_pids"]) <= workers
     assert data["proxy"]["worker_pids"]
+
+
+def test_a_drained_node_says_so_itself_to_every_proxy(three: Cluster) -> None:
+    """Also to those that galerist does not manage, and while its registry is down."""
+
+    def ask(node: str, page: str = "/") -> tuple[int, str]:
+        connection = http.client.HTTPConnection(LOOPBACK, three.plan.port("check_port", node), timeout=10)
+        with contextlib.closing(connection):
+            connection.request("GET", page)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+
+    def drained() -> bool:
+        return ask("n3") == (404, "drained: galerist undrain n3 ends that\n")
+
+    def listed() -> set[str]:
+        return {peer["node"] for peer in json.loads(ask("n1", "/peers")[1])["peers"]}
+
+    directory = ("--dir", str(three.layout.dir))
+    three.until(lambda: ask("n3")[0] == 200, "n3 is usable")
+    run = galerist("drain", "n3", *directory)
+    assert run.returncode == 0, run.stderr
+    three.until(drained, "n3 says that it is drained")
+    three.until(lambda: listed() == {"n1", "n2"}, "n1 names no drained node")
+    assert (ask("n3", "/read")[0], ask("n3", "/live")[0], ask("n1")[0]) == (404, 200, 200)
+    three.kill("etcd")
+    three.kill("n3")
+    three.start("n3")
+    three.stays(drained, "the next agent knows of it without the registry", 5.0)
+    three.start("etcd")
+    three.serving()
+    assert drained()
+    run = galerist("undrain", "n3", *directory)
+    assert run.returncode == 0, run.stderr
+    three.until(lambda: ask("n3") == (200, "synced\n"), "n3 is usable again")
+    three.until(lambda: listed() == {"n1", "n2", "n3"}, "n1 names n3 again")
 
 
 def state(cluster: Cluster) -> State:
