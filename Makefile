@@ -1,4 +1,4 @@
-.PHONY: help setup up down test browser lint faults bench simulate mutants
+.PHONY: help setup up down test browser lint faults bench simulate mutants docker
 
 help:
 	@echo 'make setup   .venv with galerist, and the programs it runs'
@@ -10,6 +10,7 @@ help:
 	@echo 'make faults ROUNDS=20 SEED=1   killing and cutting the real parts in network namespaces (root)'
 	@echo 'make simulate N=10000 SEED=1   the protocol against random schedules of faults'
 	@echo 'make mutants  SEED=1   wrong variants of the protocol, which the simulation must catch'
+	@echo 'make docker  the images and the compose file on a dockerd of its own (root)'
 	@echo 'make bench   speed and size against a bare script'
 
 setup:
@@ -22,11 +23,15 @@ down:
 	@.venv/bin/galerist down $(ARGS)
 
 test: setup
-	.venv/bin/python -m pytest -m 'not slow and not browser' -n 2 --dist loadgroup --durations=15 $(ARGS)
+	.venv/bin/python -m pytest -m 'not slow and not browser and not docker' -n 2 --dist loadgroup --durations=15 $(ARGS)
 
 browser:
 	@scripts/setup browser
 	.venv/bin/python -m pytest -m browser tests/dashboard $(ARGS)
+
+docker: setup
+	scripts/setup-docker
+	.venv/bin/python -m pytest -m docker tests/docker --durations=15 $(ARGS)
 
 lint: setup
 	.venv/bin/ruff check .

@@ -33,6 +33,7 @@ class Wanted:
 
     server_user: str
     root_password: Secret | None
+    root_host: str = ""
     sst_user: str = ""
     sst_password: Secret | None = None
     check_user: str = ""
@@ -59,6 +60,10 @@ def statements(wanted: Wanted) -> tuple[Statement, ...]:
                 (wanted.root_password.reveal(),),
             )
         )
+        if wanted.root_host not in ("", "localhost"):
+            account = f"root@{quote(wanted.root_host).replace('%', '%%')}"
+            found += _account(account, wanted.root_password)
+            found.append((f"GRANT ALL ON *.* TO {account.replace('%%', '%')} WITH GRANT OPTION", ()))
     if wanted.sst_user and wanted.sst_user != wanted.server_user:
         found += _account(f"{quote(wanted.sst_user)}@localhost", wanted.sst_password)
         found.append((f"GRANT {SST_GRANTS} ON *.* TO {quote(wanted.sst_user)}@localhost", ()))

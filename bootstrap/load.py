@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import gzip
 import logging
+import lzma
+import os
 import subprocess
 import threading
 import time
@@ -28,6 +30,20 @@ log = logging.getLogger("galerist.load")
 
 MARKER = "galerist.initialisation"
 BLOCK = 1 << 16
+
+SCRIPT = """
+mysql_note() { echo "$*" >&2; }
+mysql_warn() { echo "$*" >&2; }
+mysql_error() { echo "$*" >&2; exit 1; }
+docker_process_sql() {
+    if [ "${1:-}" = --dont-use-mysql-root-password ]; then shift; fi
+    if [ -n "$DATABASE" ]; then set -- --database="$DATABASE" "$@"; fi
+    mariadb --no-defaults --socket="$MYSQL_UNIX_PORT" --comments "$@"
+}
+DATABASE=$1; shift
+if [ -x "$0" ]; then exec "$0"; else . "$0"; fi
+"""
+"""The functions that scripts made for the well-known images may call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +162,11 @@ class Loader:
             self._mark(replace(record, status="failed", error="the load was cut off"))
             for number, file in enumerate(self._files):
                 record = replace(record, file=file.name)
-                self._feed(file, record, number)
+                if file.suffix == ".sh":
+                    self._record = replace(record, percent=min(99, 100 * number // len(self._files)))
+                    self._script(file)
+                else:
+                    self._feed(file, record, number)
             record = replace(record, status="done", percent=100)
             self._mark(record)
             log.info("The dumps are loaded.")
@@ -172,6 +192,16 @@ class Loader:
                 percent = int(100 * (number + min(1.0, raw.tell() / size)) / len(self._files))
                 self._record = replace(record, percent=min(99, percent))
             _finish(client)
+
+    def _script(self, file: Path) -> None:
+        """Run a shell script as the well-known images do: by itself if it may be executed, else sourced."""
+        client = subprocess.Popen(
+            ["bash", "-c", SCRIPT, str(file), self._database],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            env={**os.environ, "MYSQL_UNIX_PORT": str(self._socket)},
+        )  # fmt: skip
+        self._client = client
+        _finish(client)
 
     def _mark(self, record: Initialisation) -> None:
         text = dump(record).replace("\\", "\\\\").replace("'", "''")
@@ -222,8 +252,8 @@ def _finish(client: subprocess.Popen[bytes]) -> None:
 
 def blocks(file: Path, raw: BinaryIO) -> Iterator[bytes]:
     """The text of a dump, unpacked as its name says. Raises EOFError for one that was cut off."""
-    if file.suffix == ".gz":
-        with gzip.open(raw) as text:
+    if file.suffix in (".gz", ".xz"):
+        with gzip.open(raw) if file.suffix == ".gz" else lzma.open(raw) as text:
             while block := text.read(BLOCK):
                 yield block
     elif file.suffix == ".zst":

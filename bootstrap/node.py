@@ -98,6 +98,7 @@ class LocalNode:
         self._told: str | None = None
         self._members: dict[str, object] = {"writer": (), "peers": None}  # for the node's clustercheck
         self._drained: tuple[str, ...] = ()
+        self._writer: tuple[str, ...] = ()
         self._hung_since: float | None = None
 
     def prepare(self) -> None:
@@ -401,8 +402,15 @@ class LocalNode:
         self._start(planned.run, None, bootstrap=True, full=False)
 
     def _write_config(self, cluster_name: str, peers: tuple[str, ...]) -> None:
-        config = replace(self._config, cluster_name=cluster_name, cluster_address="gcomm://" + ",".join(peers))
+        config = replace(
+            self._config, cluster_name=cluster_name, cluster_address="gcomm://" + ",".join(peers), donors=self._donors()
+        )
         self._launcher.write_config(render_mycnf(config))
+
+    def _donors(self) -> tuple[str, ...]:
+        """Those of the others that the writer's clients would miss least: the last in the order first, the writer not."""
+        others = [name for name in self._writer if name != self._config.node]
+        return tuple(reversed(others[1:]))
 
     def furnish(self) -> None:
         if self._wanted.root_password is None:
@@ -463,6 +471,7 @@ class LocalNode:
     def remember(self, state: State, others: tuple[Report, ...]) -> None:
         """Keep what the registry said, for a start while it is down (rule 10)."""
         self._drained = state.drained
+        self._writer = state.writer
         self._members = {
             "writer": state.writer,
             "peers": [

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -20,7 +21,7 @@ from bootstrap.agent import Agent, Who
 from bootstrap.facts import Expect
 from bootstrap.node import LocalNode
 from galerist.galera.config import ServerConfig, warnings
-from galerist.galera.server import Places, reap_orphans
+from galerist.galera.server import Places
 from galerist.galera.stamp import StampInUse
 from galerist.model import Endpoint
 from galerist.registry.contract import RegistryError, RegistryUnusable
@@ -105,7 +106,7 @@ def main(settings: Settings) -> int:
     with _signals(wake) as stop:
         watch = registry.watch(agent.keys.root, wake.set)
         try:
-            _look_after(agent, loader, wake, stop)
+            _look_after(agent, loader, settings, wake, stop)
         finally:
             watch.close()
             loader.close()
@@ -128,18 +129,22 @@ def _prepared(node: LocalNode, settings: Settings) -> bool:
             time.sleep(0.2)
 
 
-def _look_after(agent: Agent, loader: load.Loader, wake: Wake, stop: Wake) -> None:
+def _look_after(agent: Agent, loader: load.Loader, settings: Settings, wake: Wake, stop: Wake) -> None:
+    resolved = time.monotonic()
     while not stop.is_set():
         wake.clear()
+        if agent.facts is not None and agent.facts.answered and time.monotonic() - resolved > settings.ttl:
+            # A container that is connected to its network anew has another address, and its processes live on.
+            # Asked only while the network works: a name server that is out of reach would hold up the pass.
+            agent.who = replace(agent.who, endpoint=_endpoint(settings))
+            resolved = time.monotonic()
         if not agent.step():
             loader.step(agent.decision, agent.facts)
-            reap_orphans(set())
             if wake.wait(HASTE if agent.hurried else PACE):
                 stop.wait(BREATH)
     log.info("Leaving: the server is being stopped.")
     while not agent.farewell():
         wake.clear()
-        reap_orphans(set())
         wake.wait(HASTE if agent.hurried else PACE)
 
 
@@ -236,6 +241,7 @@ def _wanted(settings: Settings) -> accounts.Wanted:
     return accounts.Wanted(
         server_user=settings.server_user,
         root_password=settings.root_password,
+        root_host=settings.root_host,
         sst_user=settings.sst_user,
         sst_password=settings.sst_password,
         check_user=settings.check_user,

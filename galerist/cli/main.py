@@ -100,9 +100,12 @@ def _settings_options(part: str) -> list[click.Parameter]:
     return [_CONFIG, *(_option(field) for field in FIELDS if part in field.parts)]
 
 
+def _texts(flags: dict[str, Any]) -> dict[str, str | None]:
+    return {key: str(value).lower() if isinstance(value, bool) else value for key, value in flags.items()}
+
+
 def _load(part: str, config: Path | None, flags: dict[str, Any]) -> Settings:
-    texts = {key: str(value).lower() if isinstance(value, bool) else value for key, value in flags.items()}
-    return load(texts, os.environ, config, part)
+    return load(_texts(flags), os.environ, config, part)
 
 
 def _log(settings: Settings, who: str) -> None:
@@ -112,6 +115,10 @@ def _log(settings: Settings, who: str) -> None:
 
 
 def _bootstrap(config: Path | None, **flags: Any) -> int:
+    if os.getpid() == 1:
+        from galerist.cli.container import node
+
+        return node(config, _texts(flags))
     settings = _load("bootstrap", config, flags)
     _log(settings, settings.node)
     from bootstrap.run import main
@@ -141,6 +148,10 @@ def clustercheck() -> int:
 
 
 def _haproxy(config: Path | None, **flags: Any) -> int:
+    if os.getpid() == 1:
+        from galerist.cli.container import proxy
+
+        return proxy(config, _texts(flags))
     settings = _load("haproxy", config, flags)
     _log(settings, settings.proxy)
     from haproxy.watcher import main

@@ -22,7 +22,8 @@ class ServerConfig:
 
     ``host`` is how others reach the node (a name or an address, without brackets), ``bind`` what
     it listens on (an address, or ``*``). ``cluster_address`` comes from :func:`cluster_address`,
-    ``sst_auth`` is ``user:password``. ``notify_cmd`` is one shell word or a whole command.
+    ``sst_auth`` is ``user:password``, ``donors`` the nodes to be asked for a
+    state transfer before all others. ``notify_cmd`` is one shell word or a whole command.
     """
 
     datadir: Path
@@ -42,6 +43,7 @@ class ServerConfig:
     sst_method: str
     notify_cmd: str
     sst_auth: Secret | None = None
+    donors: tuple[str, ...] = ()
     options: Options = ()
     provider_options: tuple[tuple[str, str], ...] = ()
 
@@ -129,6 +131,8 @@ def _own_options(node: ServerConfig) -> Mapping[str, str]:
         "wsrep_sst_receive_address": authority(node.host, node.sst_port),
         "wsrep_notify_cmd": node.notify_cmd,
     }
+    if node.donors:
+        own["wsrep_sst_donor"] = ",".join(node.donors) + ","  # the last comma: any other, if none of them can
     if node.sst_auth is not None:
         own["wsrep_sst_auth"] = node.sst_auth.reveal()
     return own

@@ -11,7 +11,6 @@ import pwd
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -269,18 +268,3 @@ def end_session(leader: int) -> None:
                 os.kill(int(entry.name), signal.SIGKILL)
         except (OSError, ValueError):
             continue  # gone meanwhile
-
-
-def reap_orphans(known: set[int]) -> None:
-    """As PID 1, wait for children that are nobody's: helpers of a state transfer whose server died."""
-    if os.getpid() != 1:
-        return
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) in known:
-            continue
-        try:
-            fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
-            if fields[0] == "Z" and fields[1] == "1":
-                os.waitpid(int(entry.name), os.WNOHANG)
-        except (OSError, ChildProcessError) as error:
-            print(f"cannot reap {entry.name}: {error}", file=sys.stderr)

@@ -141,8 +141,8 @@ def _path(text: str) -> Path:
 
 
 def _dump(text: str) -> Path:
-    if not text.endswith((".sql", ".sql.gz", ".sql.zst")):
-        raise ValueError("is not the name of an SQL dump")
+    if not text.endswith((".sql", ".sql.gz", ".sql.xz", ".sql.zst", ".sh")):
+        raise ValueError("is not the name of an SQL dump or a shell script")
     return _path(text)
 
 
@@ -203,6 +203,9 @@ CLUSTER = _text(
 NAME = _text("name", _NAME, "give at most 63 letters, digits, '-', '_' and '.', beginning with a letter or digit")
 UNIT = _text("unit name", r"[A-Za-z0-9:_.@\\-]{1,255}", "give the name of a systemd unit, without spaces")
 ACCOUNT = _text("account name", r"([A-Za-z0-9_.-]{1,80})?", "give at most 80 letters, digits, '_', '.' and '-'")
+CLIENT_HOST = _text(
+    "client host", r"[A-Za-z0-9_.:%/-]{0,255}", "give a host name, an address or a pattern such as 10.0.0.% or %"
+)
 DATABASE = _text("database name", r"([A-Za-z0-9_$-]{1,64})?", "give at most 64 letters, digits, '_', '$' and '-'")
 PLAIN = _text("text", r"[^\x00-\x1f]*", "leave out control characters")
 HOST = Kind("host", _host, "give a host name or an IP address, without a port")
@@ -216,9 +219,11 @@ PORT = Kind("port", _port, "give a port from 1 to 65535", (int,))
 NETWORKS = Kind("networks", _networks, "give networks such as 10.0.0.0/8,fd00::/8 without host bits", (list,))
 BOOLEAN = Kind("true|false", _boolean, "give true or false", (bool,))
 PATH = Kind("path", _path, "give a path", path=True)
-DUMPS = Kind("paths", _dumps, "give files that end in .sql, .sql.gz or .sql.zst", (list,), path=True)
+DUMPS = Kind("paths", _dumps, "give files that end in .sql, .sql.gz, .sql.xz, .sql.zst or .sh", (list,), path=True)
 EXPECT = Kind(
     "count or names", _expect, "give a count such as 3 or the distinct node names such as n1,n2,n3", (int, list)
 )
-REGISTRY = Kind("URL", _registry, "give etcd3://host:port or etcd2://host:port, more hosts after commas")
+REGISTRY = Kind(
+    "URL", _registry, "give etcd3://host:port or etcd2://host:port, more hosts after commas"
+)
 SECRET = Kind("secret", str, "put the secret on the first line of a file and name that file")

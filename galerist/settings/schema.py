@@ -202,6 +202,9 @@ class Settings:
     )
     sst_password: Secret | None = _secret("password of sst_user", _AGENT)
     root_password: Secret | None = _secret("password of the database's root account; generated if not given", _AGENT)
+    root_host: str = _setting(
+        kinds.CLIENT_HOST, "", "hosts from which root may come over the network, % for all; without it none", _AGENT
+    )
     check_user: str = _setting(kinds.ACCOUNT, "galerist_check", "account for health checks", _NODE)
     check_password: Secret | None = _secret("password of check_user; generated if not given", _NODE)
     app_user: str = _setting(kinds.ACCOUNT, "", "application account that the first node makes", _AGENT)
@@ -210,7 +213,7 @@ class Settings:
     init_sql: tuple[Path, ...] = _setting(
         kinds.DUMPS,
         (),
-        "dumps loaded once, in this order, when the cluster has its size",
+        "dumps and scripts loaded once, in this order, when the cluster has its size",
         _AGENT,
         default_text="",
     )

@@ -67,6 +67,12 @@ def provider_options(options: dict[str, str]) -> dict[str, str]:
     return dict(item.split("=", 1) for item in options["wsrep_provider_options"].split(";"))
 
 
+def test_the_donors_are_asked_in_their_order_and_then_anybody(tmp_path: Path) -> None:
+    text = render_mycnf(config(donors=("n3", "n2")))
+    assert read_back(text, tmp_path, "mysqld")["wsrep_sst_donor"] == "n3,n2,"
+    assert "wsrep_sst_donor" not in render_mycnf(config())
+
+
 def test_the_server_starts_closed(tmp_path: Path) -> None:
     users = (("event_scheduler", "ON"), ("loose-require-secure-transport", "OFF"))
     options = read_back(render_mycnf(config(options=users)), tmp_path, "mysqld")

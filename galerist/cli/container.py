@@ -1,0 +1,64 @@
+"""The entrypoint of a container: what PID 1 starts for a node or a proxy."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from galerist import logs, pid1
+from galerist.cli import wellknown
+from galerist.settings import Settings, SettingsError, load
+from galerist.settings.loader import CONFIG_VARIABLE, PREFIX
+
+
+def node(config: Path | None, flags: Mapping[str, str | None]) -> int:
+    """A node: its agent, and its health endpoint beside it. Returns an exit code; raises SettingsError."""
+    init = wellknown.INIT_DIR
+    found, problems = wellknown.translate(os.environ, init.iterdir() if init.is_dir() else ())
+    if problems:
+        raise SettingsError(tuple(problems))
+    environ = as_environment(config, flags, {**os.environ, **found})
+    settings = _checked("bootstrap", environ)
+    foreign = settings.datadir.parent
+    if (foreign / "ibdata1").exists() and not (settings.datadir / "ibdata1").exists():
+        print(
+            f"galerist: {foreign} holds the data of another image; this one keeps them in {settings.datadir}: with no "
+            f"server running on them, move all files there, or set GALERIST_DATADIR",
+            file=sys.stderr,
+        )
+        return 78
+    logs.setup(settings.log_level, settings.log_format, settings.node)
+    check = {key: value for key, value in environ.items() if "PASSWORD" not in key or key.startswith(PREFIX + "CHECK")}
+    return pid1.run(_part("bootstrap", environ), (_part("clustercheck", check),))
+
+
+def proxy(config: Path | None, flags: Mapping[str, str | None]) -> int:
+    """A proxy: HAProxy and its watcher. Returns an exit code; raises SettingsError."""
+    environ = as_environment(config, flags, os.environ)
+    settings = _checked("haproxy", environ)
+    logs.setup(settings.log_level, settings.log_format, settings.proxy)
+    return pid1.run(_part("haproxy", environ))
+
+
+def as_environment(config: Path | None, flags: Mapping[str, str | None], environ: Mapping[str, str]) -> dict[str, str]:
+    """An environment that says what the flags say; both parts of a node read it."""
+    result = dict(environ)
+    if config is not None:
+        result[CONFIG_VARIABLE] = str(config)
+    for key, value in flags.items():
+        if value is not None:
+            result.pop(PREFIX + key.removesuffix("_file").upper(), None)
+            result[PREFIX + key.upper()] = value
+    return result
+
+
+def _checked(part: str, environ: Mapping[str, str]) -> Settings:
+    """The settings as the part will see them, so that a mistake is said once and ends the container."""
+    config = environ.get(CONFIG_VARIABLE)
+    return load({}, environ, Path(config) if config else None, part)
+
+
+def _part(name: str, environ: Mapping[str, str]) -> pid1.Part:
+    return pid1.Part(name, (sys.executable, "-m", "galerist", name), environ)
