@@ -1,4 +1,4 @@
-.PHONY: help setup up down test browser lint faults bench simulate mutants docker
+.PHONY: help setup up down test browser lint faults bench simulate mutants docker kubernetes
 
 help:
 	@echo 'make setup   .venv with galerist, and the programs it runs'
@@ -11,6 +11,7 @@ help:
 	@echo 'make simulate N=10000 SEED=1   the protocol against random schedules of faults'
 	@echo 'make mutants  SEED=1   wrong variants of the protocol, which the simulation must catch'
 	@echo 'make docker  the images and the compose file on a dockerd of its own (root)'
+	@echo 'make kubernetes  the registry and the manifests on a real API server, which is built first (root)'
 	@echo 'make bench   speed and size against a bare script'
 
 setup:
@@ -23,7 +24,7 @@ down:
 	@.venv/bin/galerist down $(ARGS)
 
 test: setup
-	.venv/bin/python -m pytest -m 'not slow and not browser and not docker' -n 2 --dist loadgroup --durations=15 $(ARGS)
+	.venv/bin/python -m pytest -m 'not slow and not browser and not docker and not kubernetes' -n 2 --dist loadgroup --durations=15 $(ARGS)
 
 browser:
 	@scripts/setup browser
@@ -32,6 +33,10 @@ browser:
 docker: setup
 	scripts/setup-docker
 	.venv/bin/python -m pytest -m docker tests/docker --durations=15 $(ARGS)
+
+kubernetes: setup
+	scripts/setup-kubernetes
+	.venv/bin/python -m pytest -m kubernetes tests/kubernetes --durations=15 $(ARGS)
 
 lint: setup
 	.venv/bin/ruff check .

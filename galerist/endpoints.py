@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-SCHEMES = ("etcd3", "etcd2")
+SCHEMES = ("etcd3", "etcd2", "k8s")
 DEFAULT_PORT = 2379
 
+_NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?", re.ASCII)
 _HOST = re.compile(r"\[(?P<address>[0-9A-Fa-f:.]+(%[A-Za-z0-9_.-]+)?)\](:(?P<port>.*))?", re.ASCII)
 
@@ -17,7 +18,8 @@ class Access:
     """All that a backend needs to know. ``timeout`` is in seconds, for one try of one endpoint.
 
     ``ca``, ``cert`` and ``key`` are paths of PEM files; without ``ca`` the system's
-    authorities are trusted.
+    authorities are trusted. For ``k8s`` the only endpoint is (namespace, 0), with no name for
+    that of the credentials, which are those of the pod or of ``kubeconfig``.
     """
 
     scheme: str
@@ -29,6 +31,7 @@ class Access:
     user: str | None = None
     password: str | None = None
     timeout: float = 2.0
+    kubeconfig: str | None = None
 
     def __repr__(self) -> str:
         places = ",".join(show(endpoint) for endpoint in self.endpoints)
@@ -42,7 +45,7 @@ def show(endpoint: tuple[str, int]) -> str:
 
 
 def parse_url(text: str) -> tuple[str, tuple[tuple[str, int], ...]]:
-    """The scheme and the endpoints of ``etcd3://host[:port][,host[:port]...]``.
+    """The scheme and the endpoints of ``etcd3://host[:port][,host[:port]...]`` or ``k8s://[namespace]``.
 
     Hosts are names, IPv4 addresses, or IPv6 addresses in brackets; the port is 2379
     unless given. Raises ValueError with a sentence for people.
@@ -51,13 +54,18 @@ def parse_url(text: str) -> tuple[str, tuple[tuple[str, int], ...]]:
     if not separator:
         raise ValueError(f"{text!r} has no scheme: write etcd3://{text.strip() or 'host:2379'}")
     if scheme not in SCHEMES:
-        known = " and ".join(f"{name}://" for name in SCHEMES)
+        known = ", ".join(f"{name}://" for name in SCHEMES)
         hint = "; TLS is chosen by registry_tls or registry_ca" if scheme in ("http", "https") else ""
         raise ValueError(f"{scheme}:// is not a registry that galerist knows ({known} are){hint}")
     if "@" in rest:  # the text is not repeated: it may hold a password
         raise ValueError("user and password do not belong into the URL: use registry_user and registry_password_file")
     if re.search(r"[/?#].", rest):
         raise ValueError(f"{text!r} has a path: only hosts and ports belong behind {scheme}://")
+    if scheme == "k8s":
+        namespace = rest.rstrip("/")
+        if namespace and not _NAMESPACE.fullmatch(namespace):
+            raise ValueError(f"{namespace!r} in {text!r} is no namespace: write k8s://NAMESPACE, or k8s:// in a pod")
+        return scheme, ((namespace, 0),)
     endpoints = tuple(_endpoint(part.strip(), text) for part in rest.rstrip("/").split(","))
     for endpoint in endpoints:
         if endpoints.count(endpoint) > 1:

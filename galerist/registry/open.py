@@ -27,12 +27,13 @@ def access(settings: Settings) -> Access:
         user=settings.registry_user or None,
         password=settings.registry_password.reveal() if settings.registry_password else None,
         timeout=settings.registry_timeout,
+        kubeconfig=str(settings.registry_kubeconfig) if settings.registry_kubeconfig else None,
     )
 
 
 def connect(to: Access) -> Registry:
     """A client of the registry at ``to``. Does not talk to it yet; raises RegistryUnusable
-    for certificate files that cannot be used."""
+    for certificate files or credentials that cannot be used."""
     if to.scheme == "etcd2":
         from galerist.registry.etcd2 import Etcd2
 
@@ -41,6 +42,10 @@ def connect(to: Access) -> Registry:
         from galerist.registry.etcd3 import Etcd3
 
         return Etcd3(to)
+    if to.scheme == "k8s":
+        from galerist.registry.k8s import Kubernetes
+
+        return Kubernetes(to)
     raise ValueError(f"{to.scheme}:// is not a registry that galerist knows")
 
 

@@ -51,7 +51,42 @@ class Silent(Lost):
     """Nothing arrived for as long as one was ready to wait."""
 
 
-class Transport:
+class Interruptible:
+    """Holds the one answer without end that a thread reads, so that another may end it."""
+
+    def __init__(self) -> None:
+        self._stream: urllib3.BaseHTTPResponse | None = None
+        self._interrupted = threading.Event()
+
+    @contextlib.contextmanager
+    def held(self, answer: urllib3.BaseHTTPResponse) -> Iterator[None]:
+        """Within this context ``answer`` is the stream that :meth:`interrupt` ends."""
+        try:
+            self.hold(answer)
+            yield
+        finally:
+            self._stream = None
+            answer.close()
+
+    def hold(self, answer: urllib3.BaseHTTPResponse) -> None:
+        """From now on ``answer`` is the stream that :meth:`interrupt` ends."""
+        self._stream = answer
+        if self._interrupted.is_set():  # asked for before the stream was known
+            answer.close()
+            raise OSError("interrupted")
+
+    def interrupt(self) -> None:
+        """End the open stream and any later one, from another thread."""
+        self._interrupted.set()
+        stream = self._stream
+        if stream is not None:
+            try:
+                stream.shutdown()
+            except (OSError, ValueError, RuntimeError):
+                return  # it has just ended by itself
+
+
+class Transport(Interruptible):
     """Connections to the endpoints of ``access``, each request sent once.
 
     Proxies of the environment are not used, redirects not followed, and nothing is
@@ -59,14 +94,13 @@ class Transport:
     """
 
     def __init__(self, access: Access) -> None:
+        super().__init__()
         self.access = access
         self._tls = tls.context(access) if access.tls else None
         self.spoken: set[Place] = set()  # has answered some day, so the two ends agree on TLS
         self.pool = urllib3.PoolManager(
             num_pools=len(access.endpoints), maxsize=2, retries=False, ssl_context=self._tls
         )
-        self._stream: urllib3.BaseHTTPResponse | None = None
-        self._interrupted = threading.Event()
 
     def url(self, place: Place) -> str:
         return f"{'https' if self.access.tls else 'http'}://{show(place)}"
@@ -114,33 +148,6 @@ class Transport:
         except (HTTPError, OSError, ValueError) as error:  # ValueError: shut down while it was read
             raise self.trouble(place, error) from error
         raise Lost(f"{show(place)}: ended the stream")
-
-    @contextlib.contextmanager
-    def held(self, answer: urllib3.BaseHTTPResponse) -> Iterator[None]:
-        """Within this context ``answer`` is the stream that :meth:`interrupt` ends."""
-        try:
-            self.hold(answer)
-            yield
-        finally:
-            self._stream = None
-            answer.close()
-
-    def hold(self, answer: urllib3.BaseHTTPResponse) -> None:
-        """From now on ``answer`` is the stream that :meth:`interrupt` ends."""
-        self._stream = answer
-        if self._interrupted.is_set():  # asked for before the stream was known
-            answer.close()
-            raise OSError("interrupted")
-
-    def interrupt(self) -> None:
-        """End the open stream and any later one, from another thread."""
-        self._interrupted.set()
-        stream = self._stream
-        if stream is not None:
-            try:
-                stream.shutdown()
-            except (OSError, ValueError, RuntimeError):
-                return  # it has just ended by itself
 
     def close(self) -> None:
         self.pool.clear()

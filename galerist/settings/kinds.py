@@ -224,6 +224,6 @@ EXPECT = Kind(
     "count or names", _expect, "give a count such as 3 or the distinct node names such as n1,n2,n3", (int, list)
 )
 REGISTRY = Kind(
-    "URL", _registry, "give etcd3://host:port or etcd2://host:port, more hosts after commas"
+    "URL", _registry, "give etcd3://host:port or etcd2://host:port, more hosts after commas, or k8s://namespace"
 )
 SECRET = Kind("secret", str, "put the secret on the first line of a file and name that file")

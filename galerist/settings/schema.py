@@ -137,6 +137,7 @@ class Settings:
     )
     registry_user: str = _setting(kinds.ACCOUNT, "", "user of the registry")
     registry_password: Secret | None = _secret("password of the registry's user", PARTS)
+    registry_kubeconfig: Path | None = _file("kubeconfig for k8s://; without it the pod's own account, or $KUBECONFIG")
     registry_timeout: float = _setting(kinds.seconds(0.1, 60), 2.0, "longest wait for one answer of the registry")
     ttl: float = _setting(
         kinds.seconds(2, 3600), 10.0, "life of what is published without a refresh", (*_NODE, *_PROXY)
