@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bootstrap import history
-from bootstrap.decisions import Ack, Bootstrap, Decision, Refuse, SetAside, Wait
+from bootstrap.decisions import Ack, Bootstrap, Decision, Refuse, SetAside, Stop, Wait
 from bootstrap.facts import Facts
 from bootstrap.words import listed, seen, where
 from galerist.model import Claim, Report, Server
@@ -31,6 +31,17 @@ def reinit(facts: Facts) -> Decision | None:
             role="reinit",
         )
     return Decision(SetAside(), f"{me.node} begins anew by order: its datadir is set aside.", role="reinit")
+
+
+def restart(facts: Facts) -> Decision | None:
+    """A person has ordered that this very server ends, and is started again by the agent: while somebody else
+    serves, and not in the middle of a state transfer."""
+    me, order = facts.me, facts.state.restart
+    if order is None or order.left[:1] != (me.node,) or (order.boot, order.pid) != (me.boot, me.server_pid):
+        return None
+    if not any(report.synced and report.opened for report in live_members(facts)) or (me.primary and not me.synced):
+        return None
+    return Decision(Stop(), "Restarting the server by order.", evidence=seen(facts.others), role="restarting")
 
 
 def forced(facts: Facts) -> Claim | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bootstrap import forming, history, unserved
+from bootstrap import forming, history, obey, unserved
 from bootstrap.decisions import Change, Cleanse, Close, Decision, Open, Refuse, Serve, Stop, Vouch, Wait
 from bootstrap.facts import UNKNOWN, Facts
 from bootstrap.words import listed, seen, stage
@@ -31,6 +31,9 @@ def running(facts: Facts) -> Decision:
         return confirmed
     if facts.attempting and me.attempt is not None:
         return _attempt(facts)
+    restarting = obey.restart(facts)
+    if restarting is not None:
+        return restarting
     if me.cluster_status == UNKNOWN:
         return Decision(
             Wait(),

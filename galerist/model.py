@@ -108,6 +108,22 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Restart:
+    """A person's order to restart servers one after the other, and how far it has come.
+
+    ``left`` are the nodes still to do, the first of them now. ``boot`` and ``pid`` are the server
+    that its agent shall end: it is void for every other, so none is ended twice. ``drained`` is
+    the node that was drained for it, and gets its clients back afterwards.
+    """
+
+    left: tuple[str, ...]
+    who: str = ""
+    boot: str = ""
+    pid: int = 0
+    drained: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """The one durable record that is changed by compare-and-swap."""
 
@@ -117,6 +133,7 @@ class State:
     writer: tuple[str, ...] = ()
     drained: tuple[str, ...] = ()  # nodes that shall have no clients, by a person's order
     paused: str = ""  # who ordered that the agents decide nothing, and when
+    restart: Restart | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,10 @@ galerist drain n3 --dir /tmp/play
     "undrain": """
 galerist undrain n3 --dir /tmp/play
 """,
+    "restart": """
+galerist restart n2 --dir /tmp/play
+galerist restart --rolling --registry etcd3://reg1,reg2,reg3
+""",
     "pause": """
 galerist pause --dir /tmp/play
 """,

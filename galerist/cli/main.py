@@ -249,6 +249,21 @@ def _traffic(name: str) -> Callable[..., int]:
     return run
 
 
+def _restart(
+    config: Path | None,
+    dir: Path | None,
+    nodes: tuple[str, ...],
+    rolling: bool,
+    abort: bool,
+    timeout: float,
+    **flags: Any,
+) -> int:
+    settings = _settings_unless_dir("list", config, dir, flags)
+    from galerist.cli.restart import restart_command
+
+    return restart_command(settings, dir, nodes, rolling, abort, timeout)
+
+
 def _history(config: Path | None, dir: Path | None, format: str, **flags: Any) -> int:
     settings = _settings_unless_dir("list", config, dir, flags)
     from galerist.cli.orders import history_command
@@ -449,6 +464,23 @@ _command(
     _traffic("undrain"),
     "Let a drained node have clients again.",
     [_NODE_ARGUMENT, _DIR, *_settings_options("list")],
+    _EPILOG,
+)
+_command(
+    "restart",
+    _restart,
+    "Restart servers one after the other, the writer last. Clients are led away from each before; it halts when "
+    "something is unhealthy, and goes on when it is called again.",
+    [
+        click.Argument(["nodes"], nargs=-1, metavar="[NODE]..."),
+        click.Option(["--rolling"], is_flag=True, help="All nodes; or go on with an unfinished restart."),
+        click.Option(["--abort"], is_flag=True, help="End an unfinished restart."),
+        click.Option(
+            ["--timeout"], type=click.FloatRange(0), default=600.0, metavar="S", help="Seconds for each step. [600]"
+        ),
+        _DIR,
+        *_settings_options("list"),
+    ],
     _EPILOG,
 )
 _command(

@@ -123,14 +123,19 @@ def _give(registry: Registry, keys: Keys, raw: str | None, order: Order, name: s
     return 0
 
 
-def carry_out(registry: Registry, keys: Keys, raw: str | None, order: Order, name: str, who: str) -> bool:
-    """Write the order, and an event of the history. False when the state is no longer ``raw``. Raises RegistryError."""
+def carry_out(
+    registry: Registry, keys: Keys, raw: str | None, order: Order, name: str, who: str, quietly: bool = False
+) -> bool:
+    """Write the order and, unless ``quietly``, an event of the history. False when the state is no longer ``raw``.
+    Raises RegistryError."""
     if order.state is not None and registry.swap(keys.state, raw, dump(order.state)) is not Swap.WON:
         return False
     for record in order.put:
         registry.put(keys.nodes + record.node, dump(record))
     for node in order.delete:
         registry.delete(keys.nodes + node)
+    if quietly:
+        return True
     when = now()
     event = {
         "time": when,
