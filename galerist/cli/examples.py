@@ -38,6 +38,10 @@ galerist topology --dir /tmp/play
 galerist explain
 galerist explain n2 --registry etcd3://reg1,reg2,reg3
 """,
+    "doctor": """
+galerist doctor --config /etc/galerist.toml
+galerist doctor --dir /tmp/play --format json
+""",
     "load": """
 galerist load --registry etcd3://reg1,reg2,reg3
 galerist load --retry --dir /tmp/play

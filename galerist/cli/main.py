@@ -278,6 +278,26 @@ def _load_dumps(config: Path | None, dir: Path | None, retry: bool, **flags: Any
     return load_command(settings, dir, retry)
 
 
+def _doctor(config: Path | None, dir: Path | None, format: str, **flags: Any) -> int:
+    settings = _settings_unless_dir("list", config, dir, flags)
+    wrong = layout = None
+    if settings is None:
+        from galerist.local.layout import locate
+
+        layout = locate(dir, None)
+        if not layout.settings.exists():
+            raise click.UsageError(f"{layout.dir} holds no cluster of `galerist up`; give the folder that it printed")
+        settings = load({}, {}, layout.settings, part="list")
+    else:
+        try:
+            settings = _load("bootstrap", config, flags)  # of a node, with its options for the server
+        except SettingsError as error:
+            wrong = error
+    from galerist.cli.doctor import doctor_command
+
+    return doctor_command(settings, wrong, layout, format)
+
+
 def _version() -> int:
     print(f"galerist {__version__}")
     return 0
@@ -386,6 +406,13 @@ _command(
     _explain,
     "Say why a node is where it is. With the evidence, and with what ends a wait.",
     [click.Argument(["node"], required=False), _DIR, _FORMAT, *_settings_options("explain")],
+    _EPILOG,
+)
+_command(
+    "doctor",
+    _doctor,
+    "Examine this machine and its cluster. Each finding comes with its remedy; exit code 1 when one is to be mended.",
+    [_DIR, _FORMAT, *_settings_options("list")],
     _EPILOG,
 )
 _command(

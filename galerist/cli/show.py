@@ -219,12 +219,17 @@ def _explain(answer: Mapping[str, Any], colour: str, whole: bool) -> None:
     if whole:
         screen.print(f"[bold {STYLES[colour]}]{escape(answer['headline'])}[/]", soft_wrap=True)
     for entry in answer["members"]:
-        screen.print(f"\n[bold]{entry['name']}[/] ({entry['state']}, {entry['role']})", soft_wrap=True)
+        screen.print(f"\n[bold]{entry['name']}[/] ({_standing(entry)})", soft_wrap=True)
         screen.print(f"  {escape(entry['reason'] or 'Nothing has been decided yet.')}", soft_wrap=True)
         for line in entry["evidence"]:
             screen.print(f"    [dim]seen:[/] {escape(line)}", soft_wrap=True)
         if entry["remedy"]:
             screen.print(f"  [bold]What ends it:[/] {escape(entry['remedy'])}", soft_wrap=True)
+
+
+def _standing(entry: Mapping[str, Any]) -> str:
+    """State and role, the same word once."""
+    return ", ".join(dict.fromkeys((entry["state"], entry["role"])))
 
 
 def _tree(data: Mapping[str, Any]) -> None:
@@ -252,5 +257,5 @@ def _tree(data: Mapping[str, Any]) -> None:
     if aside:
         branch = tree.add("without clients")
         for entry in aside:
-            branch.add(Text.assemble(entry["name"], " ", (entry["state"], STYLES[tone(entry)]), f", {entry['role']}"))
+            branch.add(Text.assemble(entry["name"], " ", (_standing(entry), STYLES[tone(entry)])))
     console().print(tree)

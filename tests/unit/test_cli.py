@@ -20,7 +20,19 @@ from galerist.cli.main import main
 from galerist.registry.contract import RegistryDown
 from galerist.settings import FIELDS, Settings
 
-COMMANDS = ("bootstrap", "clustercheck", "haproxy", "up", "down", "dashboard", "list", "topology", "restart", "explain", "version")
+COMMANDS = (
+    "bootstrap",
+    "clustercheck",
+    "haproxy",
+    "up",
+    "down",
+    "dashboard",
+    "list",
+    "topology",
+    "restart",
+    "explain",
+    "version",
+)
 
 
 @pytest.fixture(autouse=True)

@@ -51,3 +51,16 @@ def test_commands_that_the_documents_and_sentences_name_exist() -> None:
     named = {word for text in texts for word in re.findall(r"[`\"=]galerist ([a-z]+)\b", text)}
     assert {"recover", "list", "up"} <= named
     assert sorted(named - set(galerist.commands)) == []
+
+
+def test_every_command_and_exit_code_stands_in_the_page_of_commands() -> None:
+    from galerist.cli import main, show
+
+    page = (ROOT / "docs" / "commands.md").read_text()
+    daemons = {"bootstrap", "clustercheck", "haproxy", "up", "down"}
+    assert (
+        sorted(name for name in set(galerist.commands) - daemons if not re.search(rf"`(galerist )?{name}\b", page))
+        == []
+    )
+    codes = {0, 2, 69, main.EX_FAILED, main.EX_CONFIG, main.EX_INTERRUPTED, show.NOT_FOUND}
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.M)} == codes

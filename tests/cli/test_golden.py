@@ -1,0 +1,201 @@
+"""What the commands say of a real cluster in each state that matters at night, word for word.
+
+The words stand in tests/cli/golden; what differs from run to run (ids, times, ports, positions) is replaced.
+GALERIST_GOLDEN=write makes the files anew: read the difference before you commit it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from galerist.local import ports
+from tests.support.cluster import Cluster, galerist
+
+GOLDEN = Path(__file__).parent / "golden"
+WRITE = os.environ.get("GALERIST_GOLDEN") == "write"
+
+_REPLACED = (
+    (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UUID"),
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*Z", "TIME"),
+    (r"[\w.-]+@[\w.-]+ at TIME", "PERSON at TIME"),
+    (r"127\.0\.0\.1:\d+", "ADDRESS"),
+    (r"\b(?=[0-9a-f]*\d)[0-9a-f]{8}\b", "ID"),
+    (r"\b\d{2,}(\.\d+)?\b", "N"),
+    (r"[ \t]+", " "),
+)
+
+
+def plain(text: str) -> str:
+    for pattern, word in _REPLACED:
+        text = re.sub(pattern, word, text)
+    return "\n".join(line.rstrip() for line in text.strip().splitlines()) + "\n"
+
+
+def said(cluster: Cluster, *words: str) -> str:
+    """What a command prints and how it ends."""
+    run = galerist(*words, "--dir", str(cluster.layout.dir))
+    assert "Traceback" not in run.stderr
+    return f"$ galerist {' '.join(words)}\n{run.stdout}{run.stderr}exit code {run.returncode}\n"
+
+
+def compare(name: str, text: str) -> None:
+    file = GOLDEN / f"{name}.txt"
+    if WRITE:
+        GOLDEN.mkdir(exist_ok=True)
+        file.write_text(plain(text))
+    assert plain(text) == file.read_text(), f"{file} holds other words; see the head of this file"
+
+
+def look(cluster: Cluster, name: str) -> None:
+    compare(name, "\n".join(said(cluster, command) for command in ("list", "explain", "topology")))
+    for command in ("list", "explain", "topology", "history"):
+        run = galerist(command, "--format", "json", "--dir", str(cluster.layout.dir))
+        assert run.returncode == 0 and json.loads(run.stdout), run.stderr
+        rows = galerist(command, "--format", "tsv", "--dir", str(cluster.layout.dir)).stdout.splitlines()
+        assert len({row.count("\t") for row in rows}) == 1, f"{command}: each row has the columns of its heading"
+
+
+@pytest.fixture(scope="module")
+def three() -> Iterator[Cluster]:
+    with Cluster(settings={"ttl": 3}) as cluster:
+        cluster.up(proxy=True)
+        cluster.sql("n1", "CREATE TABLE app.words (id INT AUTO_INCREMENT PRIMARY KEY)")
+        for _ in range(20):  # so that each position has two digits at least
+            cluster.sql("n1", "INSERT INTO app.words VALUES ()")
+        yield cluster
+
+
+def settled(cluster: Cluster) -> None:
+    """Until all have committed the same and say so, and nobody but n1 writes."""
+    names = ", ".join(cluster.nodes)
+    cluster.serving()
+    cluster.until(lambda: cluster.data()["writer"] is not None, f"a writer among {names}")
+    cluster.until(lambda: all("Synced, serving" in cluster.reason(node) for node in cluster.nodes), "all to be calm")
+
+
+def fall(cluster: Cluster, *nodes: str) -> None:
+    """kill -9 of agents and servers, until nobody reports for them."""
+    for node in nodes:
+        cluster.kill(node)
+        cluster.kill_server(node)
+    cluster.until(lambda: all(_state(cluster, node) in (None, "silent") for node in nodes), "their leases to end")
+
+
+def _state(cluster: Cluster, node: str) -> str | None:
+    return next((entry["state"] for entry in cluster.data()["members"] if entry["name"] == node), None)
+
+
+@pytest.mark.timeout(500)
+def test_each_state_in_its_words(three: Cluster) -> None:
+    settled(three)
+    look(three, "healthy")
+    doctor = said(three, "doctor")
+    assert "0 to be mended" in doctor and "exit code 0" in doctor
+
+    assert galerist("pause", "--dir", str(three.layout.dir)).returncode == 0
+    three.until(lambda: all("Paused by order" in three.reason(node) for node in three.nodes), "all to be paused")
+    look(three, "paused")
+    assert galerist("resume", "--dir", str(three.layout.dir)).returncode == 0
+    settled(three)
+
+    three.until(lambda: three.data()["writer"] == "n1", "n1 to be the writer")
+    fall(three, "n3")
+    three.until(lambda: three.reason("n1") == "Synced, serving, together with n2.", "n1 to see it")
+    three.until(lambda: three.reason("n2") == "Synced, serving, together with n1.", "n2 to see it")
+    look(three, "one-down")
+    doctor = said(three, "doctor")
+    assert "n3 is silent" in doctor and "exit code 1" in doctor
+
+    fall(three, "n2")
+    three.says("n1", "No quorum: waiting for n2")
+    look(three, "non-primary")
+
+    three.start("n2", "n3")
+    settled(three)
+    for node in three.nodes:
+        three.kill(node)
+    for pid in three.server_pids().values():
+        os.kill(pid, signal.SIGKILL)
+    three.until(lambda: {_state(three, node) for node in three.nodes} <= {None, "silent"}, "all leases to end")
+    three.start("n1", "n2")
+    three.says("n1", "waiting for n3")
+    three.says("n2", "waiting for n3")
+    look(three, "outage")
+    three.start("n3")
+    settled(three)
+
+
+def test_a_registry_that_is_split_or_silent_is_one_sentence(three: Cluster) -> None:
+    with tempfile.TemporaryDirectory(prefix="galerist-etcd-") as folder:
+        client, peer, other = 23790, 23800, 23801
+        assert not ports.answers(client)
+        member = subprocess.Popen(
+            [
+                "etcd", "--name=a", f"--data-dir={folder}", f"--listen-client-urls=http://127.0.0.1:{client}",
+                f"--advertise-client-urls=http://127.0.0.1:{client}", f"--listen-peer-urls=http://127.0.0.1:{peer}",
+                f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
+                f"--initial-cluster=a=http://127.0.0.1:{peer},b=http://127.0.0.1:{other}", "--log-level=error",
+            ],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            three.until(lambda: ports.answers(client), "the member without a majority to listen")
+            url = f"etcd3://127.0.0.1:{client}"
+            texts = []
+            for command in ("list", "explain", "topology", "history", "switchover", "pause"):
+                run = galerist(command, "--registry", url)
+                texts.append(f"$ galerist {command}\n{run.stdout}{run.stderr}exit code {run.returncode}\n")
+                assert run.returncode == 1 and len(run.stderr.strip().splitlines()) == 1, run.stderr
+            compare("split-registry", "\n".join(texts))
+            examined = galerist("doctor", "--registry", url)
+            assert examined.returncode == 1 and "does not answer" in examined.stdout
+        finally:
+            member.terminate()
+            member.wait(10)
+    three.signal("etcd", signal.SIGSTOP)
+    try:
+        run = galerist("list", "--dir", str(three.layout.dir))
+        assert run.returncode == 1 and len(run.stderr.strip().splitlines()) == 1, run.stderr
+    finally:
+        three.signal("etcd", signal.SIGCONT)
+
+
+def test_list_follows_what_happens(three: Cluster) -> None:
+    command = [sys.executable, "-m", "galerist", "list", "-w", "--format", "tsv", "--dir", str(three.layout.dir)]
+    following = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert following.stdout is not None
+    try:
+        lines = iter(following.stdout)
+        assert next(lines).startswith("NODE\t")
+        assert galerist("pause", "--dir", str(three.layout.dir)).returncode == 0
+        assert any("Paused by order" in line for line in lines)
+    finally:
+        following.send_signal(signal.SIGINT)
+        assert following.wait(30) == 130
+        following.stdout.close()
+        galerist("resume", "--dir", str(three.layout.dir))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["list", "--format", "xml"], ["list", "extra"], ["explain", "a", "b"], ["restart"], ["restart", "--abort", "n1"],
+        ["switchover", "n1"], ["drain"], ["topology", "--dir", "/nowhere/at/all"], ["doctor", "--dir", "/nowhere/at/all"],
+        ["history", "--dir", "x", "--registry", "etcd3://y"],
+    ],
+)  # fmt: skip
+def test_wrong_use_ends_with_2_and_says_why(words: list[str]) -> None:
+    run = galerist(*words)
+    assert run.returncode == 2, run.stderr
+    (line,) = [line for line in run.stderr.splitlines() if line.startswith(("Error:", "galerist:"))]
+    assert len(line) > 12 and "Traceback" not in run.stderr
