@@ -23,9 +23,11 @@ def reinit(facts: Facts) -> Decision | None:
     if not facts.answered or all(record.node != me.node or record.reinit != me.disk for record in facts.nodes):
         return None
     if not live_members(facts):
+        return None  # until somebody is Primary its data count as everybody's do
+    if facts.state.view is None or me.node in facts.state.view.members:
         return Decision(
             Wait(),
-            f"{me.node} is to begin anew by order, and waits for a live Primary Component to copy from.",
+            f"{me.node} is to begin anew by order, and waits for the Primary Component to be recorded without it.",
             evidence=seen(facts.others),
             remedy="galerist explain",
             role="reinit",
@@ -74,6 +76,9 @@ def ordered(facts: Facts, claim: Claim) -> Decision:
             role="refused",
         )
     silent = [r.node for r in facts.others if r.server is not Server.DOWN or r.ack != claim.nonce]
+    silent += [
+        name for name in claim.needs if name not in {r.node for r in facts.all}
+    ]  # it reported when the order came
     if silent:
         return Decision(
             Wait(),

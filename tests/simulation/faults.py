@@ -201,8 +201,57 @@ def isolate(world: World, number: int, parameter: int, rng: Random) -> bool:
     return True
 
 
+@fault
+def bridge(world: World, number: int, parameter: int, rng: Random) -> bool:
+    """One node reaches all, the others are two groups that do not reach one another. The group relays, and
+    stays whole; or it does not manage, and the one in the middle goes with one of them."""
+    others = [host.number for host in world.hosts if host.number != number]
+    rng.shuffle(others)
+    middle = len(others) // 2
+    world.galera.severed = {frozenset((one, other)) for one in others[:middle] for other in others[middle:]}
+    world.galera.side.clear()
+    if parameter % 3:
+        world.galera.side = dict.fromkeys(others[:middle] if parameter % 3 == 1 else others[middle:], 7)
+    return True
+
+
+@fault
+def one_way(world: World, number: int, parameter: int, rng: Random) -> bool:
+    """What one node sends does not arrive at another, or at nobody: a connection that works one way works not at all."""
+    others = [host.number for host in world.hosts if host.number != number]
+    deaf = others if parameter % 2 else [rng.choice(others)]
+    world.galera.severed |= {frozenset((number, other)) for other in deaf}
+    if len(deaf) == len(others) or parameter % 3 == 0:
+        world.galera.side[number] = 8
+    return True
+
+
+@fault
+def new_address(world: World, number: int, parameter: int, rng: Random) -> bool:
+    """A node comes back with another address, perhaps with that of a node that is away as well."""
+    kill_node(world, number, parameter % 5, rng)
+    host = world.hosts[number]
+    away = [other for other in world.hosts if other.agent is None and other is not host and not world.running(other)]
+    if away and parameter % 2:
+        other = rng.choice(away)
+        host.address, other.address = other.address, host.address
+    else:
+        host.address = world.serial("10.0.1.")
+    return True
+
+
+@fault
+def new_addresses(world: World, number: int, parameter: int, rng: Random) -> bool:
+    """All nodes are down, and come back with new addresses."""
+    hit = kill_all(world, number, parameter, rng)
+    for host in world.hosts:
+        host.address = world.serial("10.0.2.")
+    return hit
+
+
 def connect(world: World, number: int, parameter: int, rng: Random) -> bool:
     world.galera.side.clear()
+    world.galera.severed.clear()
     for host in world.hosts:
         host.cut = False
     return True
@@ -311,9 +360,8 @@ RELIEFS = {
     "connect": connect,
     "registry_back": registry_back,
 }
-TOTAL = ("kill_all", "kill_servers", "stop_all")
+TOTAL = ("kill_all", "kill_servers", "new_addresses", "stop_all")
 ODD = ("disk_wiped", "disk_foreign", "disk_standalone", "disk_unreadable", "prepared_xa")
-FAULT_KINDS = tuple(sorted(FAULTS))
 FAULTS.update(RELIEFS)
 
-__all__ = ["FAULT_KINDS", "ODD", "RELIEFS", "TOTAL"]
+__all__ = ["ODD", "RELIEFS", "TOTAL"]

@@ -24,6 +24,7 @@ class Galera:
     def __init__(self, check: bool = True) -> None:
         self.servers: list[Server] = []
         self.side: dict[int, int] = {}  # node to the side of the partition it is on
+        self.severed: set[frozenset[int]] = set()  # pairs without a direct way; the group relays, transfers do not
         self.numbers = itertools.count(1)
         self.idents = itertools.count(1)
         self.agent_lives: Callable[[int], bool] = lambda number: True  # used by a mutant only
@@ -35,7 +36,22 @@ class Galera:
     # -- who sees whom -----------------------------------------------------------------------
 
     def reach(self, one: Server, other: Server) -> bool:
+        if frozenset((one.number, other.number)) in self.severed:
+            return False
         return self.side.get(one.number, 0) == self.side.get(other.number, 0)
+
+    def _acquainted(self, there: set[Server]) -> set[Server]:
+        """Those who know somebody in the group by his address of today; the others look on."""
+        known = {server for server in there if server.group is not None}
+        rest = there - known
+        while True:
+            addresses = {server.address for server in known}
+            listed = {peer for server in known for peer in server.peers}
+            more = {server for server in rest if addresses & {*server.peers} or server.address in listed}
+            if not more:
+                return known
+            known |= more
+            rest -= more
 
     def intact(self, group: Group) -> bool:
         """Whether all members are there, reach one another, and are still in this very group."""
@@ -124,7 +140,9 @@ class Galera:
                 if server.name == name and server.awake and server.connected:
                     classes.setdefault(self.side.get(server.number, 0), set()).add(server)
             for side in sorted(classes):
-                self._agree(classes[side])
+                there = self._acquainted(classes[side])
+                if there:
+                    self._agree(there)
 
     def _agree(self, there: set[Server]) -> None:
         groups = {server.group for server in there}
@@ -302,7 +320,7 @@ class Galera:
             donors = [
                 s for s in group.members
                 if s is not server and s.awake and s.answers and s.transfer is None and s.state == 4
-                and self.reach(s, server)
+                and self.side.get(s.number, 0) == self.side.get(server.number, 0)
             ]  # fmt: skip
             if not donors:
                 return False

@@ -25,7 +25,9 @@ class SimNode:
         point: Callable[[str], str | None],
         now: Callable[[], float],
         serial: Callable[[str], str],
+        address: str = "",
     ) -> None:
+        self.address = address
         self.disk, self.galera, self.point, self.now, self.serial = disk, galera, point, now, serial
         self.run: Run | None = None
         self.answered = False
@@ -195,13 +197,16 @@ class SimNode:
         self.point("joining")
         if look.data is Data.EMPTY and fresh:
             disk.kind, disk.uuid, disk.log = "empty", "", []
-        self._start((self.serial("run"), generation.id), boot=False, full=full, name=generation.cluster_name)
+        self._start((self.serial("run"), generation.id), False, full, generation.cluster_name, peers)
 
-    def _start(self, run: tuple[str, str], boot: bool, full: bool, name: str | None = None) -> None:
+    def _start(
+        self, run: tuple[str, str], boot: bool, full: bool, name: str | None = None, peers: tuple[str, ...] = ()
+    ) -> None:
         if name is None:
             assert self.disk.stamp.attempt is not None
             name = self.disk.stamp.attempt.cluster_name
         server = Run(self.disk, run[0], run[1], name, boot, full, self.now())
+        server.address, server.peers = f"{self.address}:4567", peers
         self.failure = None
         self.galera.start(server)
         self.run, self.answered, self.was_primary, self.stopping_since = server, False, False, None
@@ -228,7 +233,16 @@ class SimNode:
         self.disk.stamp = replace(self.disk.stamp, attempt=None, fresh=False)
 
     def set_aside(self) -> None:
-        raise Violation("P3", "a datadir is set aside though nobody ordered it")
+        self.point("set aside")
+        disk = self.disk
+        if not disk.may_go:
+            raise Violation("P3", "a datadir is set aside though nobody ordered it")
+        disk.kind, disk.uuid, disk.log, disk.clean, disk.taint, disk.may_go = "empty", "", [], False, False, False
+        disk.prepared_xa = disk.unreadable = False
+        disk.stamp = Stamp(disk=self.serial("disk"))
+        disk.views.clear()
+        disk.runs.clear()
+        self.recovered, self.failure = False, None
 
     def open(self) -> None:
         self.point("open")

@@ -27,6 +27,7 @@ class Disk:
         self.clean = False  # grastate.dat holds the seqno
         self.prepared_xa = False
         self.unreadable = False
+        self.may_go = False  # a person has ordered that the datadir be set aside
         self.stamp = Stamp(disk=serial)
         self.taint = False
         self.views: list[tuple[str, View]] = []  # (run, view) of Primary views only
@@ -65,6 +66,8 @@ class Server:
         self.disk, self.number = disk, disk.number
         self.run, self.generation, self.name, self.boot = run, generation, name, boot
         self.since = since
+        self.address = ""  # where it listens
+        self.peers: tuple[str, ...] = ()  # where it looks for the others
         data = disk.kind == "galera" and not full
         self.uuid = disk.uuid if data else ""
         self.log = list(disk.log) if data else []

@@ -10,15 +10,17 @@ from random import Random
 from bootstrap.facts import Expect
 from tests.simulation import invariants
 from tests.simulation.fast import texts
-from tests.simulation.faults import FAULT_KINDS, FAULTS, ODD, RELIEFS, TOTAL
+from tests.simulation.faults import FAULTS, ODD, RELIEFS, TOTAL
 from tests.simulation.galera import Violation
+from tests.simulation.people import ORDERS
 from tests.simulation.world import Event, World
 
 BOUND = 600.0
 """Simulated seconds after the last fault within which everything must be well (P4)."""
 
-RELIEF_KINDS = tuple(sorted(RELIEFS))
-ORDINARY = tuple(kind for kind in FAULT_KINDS if kind not in (*TOTAL, *ODD))
+RELIEF_KINDS = (*sorted(RELIEFS), "order_resume")
+FAULT_KINDS = tuple(sorted({*FAULTS} - {*RELIEF_KINDS}))
+ORDINARY = tuple(kind for kind in FAULT_KINDS if kind not in (*TOTAL, *ODD, *ORDERS))
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ THEMES: tuple[tuple[str, ...], ...] = (
     ("slow_applier", "kill_server", "kill_node", "kill_transfer", "slow_applier"),
     ("stop_node", "kill_server", "freeze_midpass", "die_midpass", "kill_transfer", "slow_applier"),
     ("partition", "isolate", "kill_node", "suspend_node", "registry_cut"),
+    ("kill_node", "kill_node", "kill_server", "server_dies_midpass", "die_midpass", "freeze_midpass"),
+    ("bridge", "one_way", "kill_node", "new_address", "suspend_node"),
 )
 """Kinds of faults that go well together: a third of the schedules keep to one of these."""
 
@@ -57,7 +61,17 @@ def draw(seed: int) -> Schedule:
     length = rng.randrange(64, 100)
     total = rng.random() < 0.55
     odd = rng.random()
-    odds = ODD if odd < 0.08 else ODD[3:] if odd < 0.12 else ()
+    odds = (
+        ODD
+        if odd < 0.08
+        else ODD[3:]
+        if odd < 0.12
+        else ORDERS
+        if odd < 0.22
+        else (*ODD, *ORDERS)
+        if odd < 0.25
+        else ()
+    )
     kinds: list[str] = rng.sample(ORDINARY, rng.randrange(3, 8))
     if rng.random() < 0.35:
         kinds = list(rng.choice(THEMES))
@@ -71,7 +85,7 @@ def draw(seed: int) -> Schedule:
 
     outages = {rng.randrange(10, length) for _ in range(rng.choice((1, 1, 2)))} if total else set()
     musts = set(rng.sample(range(4, length), 5))
-    oddities = {rng.randrange(10, length) for _ in range(rng.choice((1, 2)))} if odds else set()
+    oddities = {rng.randrange(10, length) for _ in range(rng.choice((1, 2, 3)))} if odds else set()
     for moment in range(length):
         dice = rng.random()
         if moment in outages:

@@ -22,6 +22,10 @@ Event = tuple[str, int, int, int]  # kind, node, parameter, seed
 FAULTS: dict[str, Callable[[World, int, int, Random], bool]] = {}
 
 
+RESUME: list[Callable[[World], None]] = [lambda world: None]
+"""What ends a pause that a person has ordered (people.py)."""
+
+
 class AgentGone(BaseException):
     """The agent was killed in the middle of its pass."""
 
@@ -38,6 +42,7 @@ class Host:
         self.leaving = False
         self.stepping = False  # its agent is in the middle of a pass (frozen there)
         self.boots = 0
+        self.address = f"10.0.0.{number + 1}"
         self.restart_at: float | None = 0.0
         self.cut = False  # from the registry
         self.fate: str | None = None  # of the next swap
@@ -71,6 +76,7 @@ class World:
         self.faults: Counter[str] = Counter()
         self.healing = False
         self.nested = 0
+        self.resume: Callable[[World], None] = RESUME[0]
 
     # -- agents ------------------------------------------------------------------------------
 
@@ -85,12 +91,12 @@ class World:
         host.restart_at = None
         boot = host.boots
         point = lambda what: self.point(host, boot, what)  # noqa: E731
-        node = SimNode(host.disk, self.galera, point, lambda: self.now, self.serial)
+        node = SimNode(host.disk, self.galera, point, lambda: self.now, self.serial, host.address)
         node.opened = lambda run: invariants.opened(self, run)  # type: ignore[method-assign]
         node.healthy_stop = lambda run: None if host.leaving else invariants.stopped(self, run)  # type: ignore[method-assign]
         node.healthy_close = lambda run: invariants.closed(self, run)  # type: ignore[method-assign]
         host.node = node
-        who = Who("galera", host.name, Endpoint(host.name, host.name, 3306, 4567, 9200), self.expect, ttl=10.0)
+        who = Who("galera", host.name, Endpoint(host.address, host.address, 3306, 4567, 9200), self.expect, ttl=10.0)
         host.agent = Agent(
             who, node, SimRegistry(self.store, point), lambda: self.now, lambda: f"{next(self.tokens):08x}"
         )
@@ -256,6 +262,8 @@ class World:
         self.healing = True
         self.registry_up = True
         self.galera.side.clear()
+        self.galera.severed.clear()
+        self.resume(self)
         for host in self.hosts:
             host.frozen = host.cut = False
             host.fate = host.publish_fate = host.trap = None
@@ -285,4 +293,4 @@ class World:
         return False
 
 
-__all__ = ["FAULTS", "AgentGone", "Event", "Host", "Violation", "World"]
+__all__ = ["FAULTS", "AgentGone", "Disk", "Event", "Host", "Violation", "World"]
