@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from bootstrap import agent
+
+T = TypeVar("T")
 
 _texts: dict[object, str] = {}
 _values: dict[str, object] = {}
@@ -24,7 +27,7 @@ def dump(value: object) -> str:
     return text
 
 
-def load(kind: type, text: str) -> object:
+def load(kind: type[T], text: str) -> T:
     value = _values[text]
     assert isinstance(value, kind)
     return value

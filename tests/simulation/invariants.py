@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 from bootstrap import decisions as rules
 from bootstrap.agent import Agent
+from galerist.model import Report
+from galerist.model import Server as State
+from tests.simulation import fast
 from tests.simulation.galera import Server, Violation, differ
 
 if TYPE_CHECKING:
@@ -35,6 +38,18 @@ def moment(world: World) -> None:
     if len(accepting) > 1:
         names = " and ".join(str(sorted(map(repr, group.members))) for group in accepting)
         raise Violation("P1", f"two sets of nodes accept writes: {names}")
+
+
+def started(world: World, host: Host) -> None:
+    """Rule 1: a node whose server starts has said so, where the registry could hear it."""
+    if not world.registry_up or host.cut or host.agent is None or world.now - world.store.turned < 12:
+        return  # it cannot be told, or holds what it was told before its backup was made
+    if host.agent.facts is None or not host.agent.facts.answered:
+        return  # rule 10
+    text = world.store.list(f"/galerist/galera/members/{host.name}").get(f"/galerist/galera/members/{host.name}")
+    said = fast.load(Report, text) if text is not None else None
+    if said is not None and said.boot == host.agent.boot and said.server is State.DOWN:
+        raise Violation("R1", f"the server of {host.name} starts while the registry holds the word that it is down")
 
 
 def opened(world: World, run: Server) -> None:

@@ -208,8 +208,12 @@ class SimNode:
         server = Run(self.disk, run[0], run[1], name, boot, full, self.now())
         server.address, server.peers = f"{self.address}:4567", peers
         self.failure = None
+        self.started()
         self.galera.start(server)
         self.run, self.answered, self.was_primary, self.stopping_since = server, False, False, None
+
+    def started(self) -> None:
+        """Set by the world: the invariants at the start of a server."""
 
     def _sql(self) -> Run:
         if self.run is None or not self.run.alive or self.run.frozen or not self.run.answers:

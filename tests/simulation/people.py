@@ -22,8 +22,10 @@ KEYS = Keys("galera")
 def read(world: World) -> tuple[str | None, State, tuple[Report, ...], tuple[NodeRecord, ...]]:
     raw = world.store.durable.get(KEYS.state)
     state = fast.load(State, raw) if raw is not None else State()
-    reports = [fast.load(Report, text) for _, text in sorted(world.store.list(KEYS.members).items())]
-    records = [fast.load(NodeRecord, text) for _, text in sorted(world.store.list(KEYS.nodes).items())]
+    reports: list[Report] = [fast.load(Report, text) for _, text in sorted(world.store.list(KEYS.members).items())]
+    records: list[NodeRecord] = [
+        fast.load(NodeRecord, text) for _, text in sorted(world.store.list(KEYS.nodes).items())
+    ]
     return raw, state, tuple(reports), tuple(records)
 
 

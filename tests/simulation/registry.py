@@ -17,6 +17,7 @@ class Store:
         self.leases: dict[int, float] = {}  # id to the time of its end
         self.late: list[tuple[str, str | None, str]] = []  # swaps that are still under way
         self._next = 0
+        self.turned = float("-inf")  # when it was wiped or restored
 
     def expire(self) -> None:
         now = self.now()
@@ -49,6 +50,7 @@ class Store:
         self.leased.clear()
         self.leases.clear()
         self.late.clear()
+        self.turned = self.now()
 
     def backup(self) -> tuple[dict[str, str], dict[str, str]]:
         self.expire()

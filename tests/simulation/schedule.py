@@ -96,6 +96,10 @@ def draw(seed: int) -> Schedule:
                 add("backup")
             for _ in range(rng.randrange(3)):
                 add(rng.choice(("start_node", "tick", "start_all", "write")))
+            if set(odds) >= set(ORDERS):  # somebody sees the outage, and orders something
+                for _ in range(rng.randrange(1, 4)):
+                    add("tick")
+                    add(rng.choice((*ORDERS, "order_recover", "order_recover")))
         elif moment in oddities:
             add("write")
             add(rng.choice(odds))

@@ -95,6 +95,7 @@ class World:
         node.opened = lambda run: invariants.opened(self, run)  # type: ignore[method-assign]
         node.healthy_stop = lambda run: None if host.leaving else invariants.stopped(self, run)  # type: ignore[method-assign]
         node.healthy_close = lambda run: invariants.closed(self, run)  # type: ignore[method-assign]
+        node.started = lambda: invariants.started(self, host)  # type: ignore[method-assign]
         host.node = node
         who = Who("galera", host.name, Endpoint(host.address, host.address, 3306, 4567, 9200), self.expect, ttl=10.0)
         host.agent = Agent(

@@ -10,7 +10,7 @@ from typing import Any
 
 from bootstrap import agent as agents
 from bootstrap import decisions as rules
-from bootstrap import forming, history, running
+from bootstrap import forming, history, joining, obey, running, unserved
 from bootstrap.decide import decide
 from bootstrap.decisions import Decision
 from bootstrap.facts import Facts
@@ -205,7 +205,30 @@ def survivor_counts_for_nothing() -> list[Patch]:
 
 @mutant("a node returns that was written on after the others had been re-bootstrapped")
 def numbers_only() -> list[Patch]:
-    return [*the_missing_are_given_up(), (history, "estranged", lambda report, identity: None)]
+    return [(history, "estranged", lambda report, identity: None)]
+
+
+@mutant("IP addresses change while all are down")
+def addresses_are_remembered() -> list[Patch]:
+    first: dict[str, str] = {}
+
+    def addresses(reports: Any) -> tuple[str, ...]:
+        for report in reports:
+            first.setdefault(report.node, f"{report.endpoint.host}:{report.endpoint.gcomm_port}")
+        return tuple(first[report.node] for report in reports)
+
+    return [(joining, "addresses", addresses)]
+
+
+@mutant("two PCs exist already")
+def any_primary_is_the_primary() -> list[Patch]:
+    def before(facts: Facts) -> Facts | Decision:
+        me = facts.me
+        if facts.answered and me.synced and not me.opened and me.view is None:
+            return Decision(rules.Open(), "Synced: opening.")
+        return facts
+
+    return deciding(before)
 
 
 @mutant("the agent dies, its server lives")
@@ -251,12 +274,14 @@ def hung_server_counts_as_down() -> list[Patch]:
 
 @mutant('rule 1: "not running" is taken back first')
 def starts_before_it_says_so() -> list[Patch]:
-    def before(facts: Facts) -> Facts | Decision:
-        return replace(
-            facts, others=tuple(replace(r, server=Server.DOWN, cluster_status="Disconnected") for r in facts.others)
-        )
+    real = agents.Agent._take_back
 
-    return [*deciding(before), *stale_reports_count()]
+    def take_back(self: agents.Agent) -> None:
+        real(self)
+        assert self.decision is not None and self.facts is not None
+        self._act(self.decision, self.facts, None)
+
+    return [(agents.Agent, "_take_back", take_back)]
 
 
 @mutant("rule 2: all expected nodes")
@@ -350,7 +375,97 @@ def opens_when_synced() -> list[Patch]:
             return Decision(rules.Open(), "Synced: opening.")
         return facts
 
-    return deciding(before) + stale_reports_count()
+    return deciding(before)
+
+
+@mutant("rule 7: evidence, not silence")
+def promotes_on_silence() -> list[Patch]:
+    def before(facts: Facts) -> Facts | Decision:
+        me = facts.me
+        if facts.answered and facts.was_primary and me.server is Server.UP and me.cluster_status == "non-Primary":
+            if me.opened:
+                return Decision(rules.Close(), "No quorum: closing.")
+            if me.attempt is None and me.position is not None:
+                claim = Claim(me.node, me.boot, facts.nonce, me.position, ())
+                return Decision(
+                    rules.Promote(claim, f"{facts.cluster}-{claim.nonce}", ("x",)), "The others are silent."
+                )
+        return facts
+
+    return deciding(before) + unasked()
+
+
+@mutant("rule 7: the most advanced")
+def a_survivor_goes_first() -> list[Patch]:
+    real = history.best
+
+    def best(candidates: Any, identity: Any, claimed: Any) -> Report:
+        candidates = tuple(candidates)
+        return real([r for r in candidates if r.server is not Server.DOWN] or candidates, identity, claimed)
+
+    return [(history, "best", best)]
+
+
+@mutant("rule 7: what the attempt says is on disk")
+def promotes_without_a_flush() -> list[Patch]:
+    return [(SimNode, "settle", lambda self, run: None)]
+
+
+@mutant("rule 7: nobody merges behind the back of the promoted")
+def promoted_under_the_old_name() -> list[Patch]:
+    real = SimNode.promote
+
+    def promote(self: SimNode, attempt: Any, peers: Any) -> None:
+        assert self.run is not None
+        real(self, replace(attempt, cluster_name=self.run.name), peers)
+
+    return [(SimNode, "promote", promote)]
+
+
+@mutant("rule 7: closed only once the others have acknowledged")
+def closes_on_hearsay() -> list[Patch]:
+    real = unserved._promoted
+
+    def promoted(facts: Facts, *rest: Any) -> Decision:
+        return Decision(rules.Close(), "No quorum: closing.") if facts.me.opened else real(facts, *rest)
+
+    return [(unserved, "_promoted", promoted)]
+
+
+@mutant("rule 11: an order waits for all who report")
+def an_order_waits_for_nobody() -> list[Patch]:
+    real = obey.ordered
+
+    def ordered(facts: Facts, claim: Claim) -> Decision:
+        others = tuple(replace(r, server=Server.DOWN, ack=claim.nonce) for r in facts.others)
+        return real(replace(facts, others=others), replace(claim, needs=()))
+
+    return [(obey, "ordered", ordered)]
+
+
+@mutant("rule 11: an order is for one position")
+def an_order_holds_for_any_position() -> list[Patch]:
+    real = obey.ordered
+
+    def ordered(facts: Facts, claim: Claim) -> Decision:
+        return real(facts, replace(claim, position=history.standing(facts.me, facts.state.identity)))
+
+    return [(obey, "ordered", ordered)]
+
+
+@mutant("rule 11: a datadir is set aside only when its data live on elsewhere")
+def begins_anew_at_once() -> list[Patch]:
+    def reinit(facts: Facts) -> Decision | None:
+        if all(record.node != facts.me.node or record.reinit != facts.me.disk for record in facts.nodes):
+            return None
+        return Decision(rules.SetAside(), "Beginning anew by order.")
+
+    return [(obey, "reinit", reinit)]
+
+
+@mutant("rule 11: paused agents decide nothing")
+def a_pause_is_overheard() -> list[Patch]:
+    return deciding(lambda facts: replace(facts, state=replace(facts.state, paused="")))
 
 
 @mutant("rule 8: live components must not re-form behind our back")
