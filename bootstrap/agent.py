@@ -300,6 +300,7 @@ class Agent:
             non_primary=self._lasting(
                 "non_primary", look.server is Server.UP and not me.primary and me.cluster_status != UNKNOWN
             ),
+            silence=self._lasting("silence", known is None),
             bereft=self._lasting("bereft", known is not None and look.settled and unserved.bereft(me, others)),
             attempted=self._lasting("attempted", look.attempting and not me.primary),
             admission=self._lasting("admission", look.server is Server.DOWN and serving),

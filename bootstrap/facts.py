@@ -60,6 +60,7 @@ class Facts:
     was_primary: bool = False  # the running server has been in a PC since it started
     unserved: float = 0.0  # seconds since a live Primary member was last seen
     non_primary: float = 0.0  # seconds since the running server was last Primary
+    silence: float = 0.0  # seconds since the registry last answered
     bereft: float = 0.0  # seconds for which the running server was Primary, and all others of its view down
     attempted: float = 0.0  # seconds for which the attempt in the stamp runs and is not Primary
     admission: float = 0.0  # seconds for which this node has been ready to join

@@ -53,7 +53,9 @@ def first_start(facts: Facts) -> Decision:
             remedy=f"galerist forget {lost[0]} (if its data is really gone and no longer needed)",
             role="refused",
         )
-    with_data = tuple(report for report in facts.all if not history.blank(report))
+    given_up = {r.node for record in facts.nodes for r in facts.all if (record.node, record.reinit) == (r.node, r.disk)}
+    wanted = tuple(report for report in facts.all if report.node not in given_up) or facts.all
+    with_data = tuple(report for report in wanted if not history.blank(report))
     for report in with_data:
         if report.data is Data.TAINTED or report.problem:
             return Decision(
@@ -75,7 +77,7 @@ def first_start(facts: Facts) -> Decision:
     if with_data:
         best = history.best(with_data, None, _nonce(facts))
         return lead(facts, Elected(best, tuple(report.node for report in facts.all), None), None)
-    return lead(facts, Elected(facts.all[0], tuple(report.node for report in facts.all), None), None)
+    return lead(facts, Elected(wanted[0], tuple(report.node for report in facts.all), None), None)
 
 
 def restart(facts: Facts, known: Identity) -> Decision:

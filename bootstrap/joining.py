@@ -17,6 +17,10 @@ ADMISSION = 60.0
 """Seconds for which a node lets another joiner go first (joiners disturb one another)."""
 
 
+HICCUP = 3.0
+"""Seconds of the registry's silence before a node is started without it: one lost answer is no outage."""
+
+
 def join(facts: Facts, known: Identity, serving: tuple[Report, ...]) -> Decision:
     """Rule 3: a live member is Primary in the newest generation."""
     me = facts.me
@@ -87,6 +91,7 @@ def without_registry(facts: Facts, known: Identity | None) -> Decision:
     peers = addresses(facts.others)
     if (
         known is not None
+        and facts.silence >= HICCUP
         and peers
         and me.data is Data.PRESENT
         and me.identity == known

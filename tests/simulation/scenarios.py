@@ -10,6 +10,7 @@ from collections.abc import Callable
 from random import Random
 
 from bootstrap.facts import Expect
+from tests.simulation import faults, people  # noqa: F401  # they fill FAULTS
 from tests.simulation.fast import texts
 from tests.simulation.galera import Violation
 from tests.simulation.world import FAULTS, NAMES, World

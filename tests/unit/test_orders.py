@@ -8,10 +8,11 @@ import pytest
 
 from bootstrap import orders
 from bootstrap.decide import decide
-from bootstrap.decisions import Ack, Bootstrap, Refuse, SetAside, Stop, Wait
+from bootstrap.decisions import Ack, Bootstrap, Recover, Refuse, SetAside, Stop, Wait
 from bootstrap.facts import Expect, Facts
 from bootstrap.orders import Refused
 from galerist.model import (
+    Claim,
     Data,
     Endpoint,
     Generation,
@@ -144,11 +145,43 @@ def test_reinit_waits_for_somebody_to_copy_from_and_names_the_disk() -> None:
     order = orders.reinit(STATE, (stray,), (), "n3")
     assert order.put[0].reinit == "disk-n3" and order.number == 99
     alone = decide(facts(stray, (), STATE, nodes=order.put))
-    assert isinstance(alone.action, Wait) and "live Primary" in alone.sentence
+    assert isinstance(alone.action, Refuse), "nobody is Primary: its data stay where they are"
     live = report("n1", server=Server.UP, cluster_status="Primary", local_state=4, opened=True)
-    assert isinstance(decide(facts(stray, (live,), STATE, nodes=order.put)).action, SetAside)
+    noticed = decide(facts(stray, (live,), STATE, nodes=order.put))
+    assert isinstance(noticed.action, Wait) and "recorded without it" in noticed.sentence
+    without = replace(STATE, view=View("aaaaaaaa", 11, ("n1", "n2")))
+    assert isinstance(decide(facts(stray, (live,), without, nodes=order.put)).action, SetAside)
     renewed = replace(stray, disk="another")
-    assert not isinstance(decide(facts(renewed, (live,), STATE, nodes=order.put)).action, SetAside)
+    assert not isinstance(decide(facts(renewed, (live,), without, nodes=order.put)).action, SetAside)
+
+
+def test_a_node_that_is_to_begin_anew_counts_until_somebody_is_primary() -> None:
+    """The simulation's find: it waited for a Primary Component that waited for it."""
+    order = orders.reinit(STATE, (report("n3"),), (), "n3")
+    unknown = report("n3", position=None)
+    assert isinstance(decide(facts(unknown, (report("n1"), report("n2")), STATE, nodes=order.put)).action, Recover)
+    claim = Claim("n1", "boot-n1", "cccccccc", report("n1").position, ("n1", "n2", "n3"))
+    claimed = replace(STATE, claim=claim)
+    assert decide(facts(report("n3"), (report("n1"), report("n2")), claimed, nodes=order.put)).action == Ack("cccccccc")
+
+
+def test_data_that_nobody_wants_do_not_stand_in_the_way_of_a_first_start() -> None:
+    other = "5555d2b9-e555-11f1-a9cd-cfe96997c399"
+    one, two = (report(n, identity=None) for n in ("n1", "n2"))
+    three = report("n3", identity=None, position=Position(other, 50), uuid=other)
+    refused = decide(facts(one, (two, three), State()))
+    assert isinstance(refused.action, Refuse) and "different clusters" in refused.sentence
+    order = orders.reinit(State(), (three,), (), "n3")
+    assert "claiming" in decide(facts(one, (two, three), State(), nodes=order.put)).sentence
+
+
+def test_an_order_waits_for_everybody_who_reported_when_it_was_given() -> None:
+    order = orders.recover(STATE, (report("n1"), report("n2")), "n1", "cccccccc")
+    assert order.state is not None
+    gone = decide(facts(report("n1"), (), order.state))
+    assert isinstance(gone.action, Wait) and "n2" in gone.sentence
+    there = decide(facts(report("n1"), (report("n2", ack="cccccccc"),), order.state))
+    assert isinstance(there.action, Bootstrap)
 
 
 def test_reinit_is_refused_while_the_server_runs() -> None:
