@@ -20,7 +20,7 @@ from galerist.galera import datadir as disk
 from galerist.galera.config import ServerConfig, on_opening, render_mycnf
 from galerist.galera.failures import TRANSFER_DIED, explain, reason
 from galerist.galera.positions import is_zero
-from galerist.galera.server import Launcher, Places, Process, Recovered, end_session
+from galerist.galera.server import TRANSFER, Launcher, Places, Process, Recovered, end_session
 from galerist.galera.sql import Live, Sql
 from galerist.galera.stamp import Seen, Stamp, StampStore
 from galerist.model import (
@@ -339,6 +339,8 @@ class LocalNode:
         run = self._run
         if run is None or run.stopping_since is not None:
             return
+        if end_session(run.process.pid, TRANSFER):
+            raise OSError("a state transfer from this server, to a node of the former component, is being ended")
         self._sql.flush()  # what the attempt says must be on disk: should the server die, the attempt counts
         live = self._sql.live()
         if not live.rejects or live.received:

@@ -253,18 +253,26 @@ class Launcher:
         return child
 
 
-def end_session(leader: int) -> None:
-    """Kill what is left of the session that a server led, after it has ended.
+TRANSFER = ("wsrep_sst", "rsync", "socat", "mariabackup", "mariadb-backup", "mbstream")
+"""Beginnings of the names of what a state transfer runs (as /proc has them)."""
+
+
+def end_session(leader: int, names: tuple[str, ...] = ("",)) -> bool:
+    """Kill what else runs in the session that a server leads or led, by beginnings of names. True if there was any.
 
     A server is started in a session of its own, so these are its helpers: a transfer's script,
     its socat or rsync. They would hold the transfer's port, and write into the datadir.
     """
+    found = False
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
-            fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
-            if int(fields[3]) == leader and int(entry.name) != leader and fields[0] != "Z":
+            name, _, rest = (entry / "stat").read_text().partition("(")[2].rpartition(")")
+            fields = rest.split()
+            if int(fields[3]) == leader and int(entry.name) != leader and fields[0] != "Z" and name.startswith(names):
                 os.kill(int(entry.name), signal.SIGKILL)
+                found = True
         except (OSError, ValueError):
             continue  # gone meanwhile
+    return found

@@ -17,7 +17,7 @@ from typing import Any
 
 import pymysql
 
-from galerist.galera.stamp import Stamp
+from galerist.galera.stamp import Stamp, parse_views
 from galerist.local.render import toml
 from galerist.model import Report, State, load
 from galerist.registry.contract import Registry, RegistryError
@@ -354,6 +354,11 @@ class Fleet:
     def stamp(self, node: str) -> Stamp:
         """Raises OSError, ValueError."""
         return load(Stamp, (self.home(node) / "stamp" / "stamp.json").read_text())
+
+    def last_view(self, node: str) -> tuple[str, ...]:
+        """The data nodes of the last view that the server of a node has logged. Raises OSError."""
+        seen = parse_views((self.home(node) / "stamp" / "views").read_text().splitlines())
+        return seen[-1].view.members if seen else ()
 
     def tainted(self, node: str) -> bool:
         return (self.home(node) / "stamp" / "taint").exists()

@@ -22,7 +22,7 @@ from tests.faults.fleet import Fleet
 PERIOD = 0.1  # s between two questions to a node
 _ASKED = (
     "wsrep_cluster_status", "wsrep_ready", "wsrep_cluster_state_uuid", "wsrep_cluster_conf_id", "wsrep_local_state",
-    "wsrep_incoming_addresses",
+    "wsrep_incoming_addresses", "wsrep_cluster_size",
 )  # fmt: skip
 _QUESTION = (
     "SELECT variable_name, variable_value FROM information_schema.global_status WHERE variable_name IN ("
@@ -120,7 +120,7 @@ class Prober:
                     connection = self._fleet.root(node, timeout=5.0)
                 with connection.cursor() as cursor:
                     cursor.execute(_QUESTION)
-                    answer = self._answer(dict(cursor.fetchall()))
+                    answer = self._answer(node, dict(cursor.fetchall()))
             except (pymysql.MySQLError, OSError, ValueError):
                 if connection is not None:
                     with contextlib.suppress(Exception):
@@ -131,9 +131,13 @@ class Prober:
         if connection is not None:
             connection._force_close()
 
-    def _answer(self, said: dict[str, str]) -> Answer:
+    def _answer(self, node: str, said: dict[str, str]) -> Answer:
         said = {name.lower(): value for name, value in said.items()}
-        addresses = filter(None, said.get("wsrep_incoming_addresses", "").split(","))
+        addresses = [address for address in said.get("wsrep_incoming_addresses", "").split(",") if address]
+        members = {self._fleet.node_at(address) for address in addresses}
+        if said.get("wsrep_cluster_size") != str(len(members)):
+            # A view that came with a state transfer is not in the list of addresses, but in the view log.
+            members = set(self._fleet.last_view(node)) or members
         return Answer(
             primary=said.get("wsrep_cluster_status") == "Primary",
             ready=said.get("wsrep_ready") == "ON",
@@ -141,7 +145,7 @@ class Prober:
             state=int(said.get("wsrep_local_state", 0)),
             uuid=said.get("wsrep_cluster_state_uuid", ""),
             conf=said.get("wsrep_cluster_conf_id", ""),
-            members=tuple(sorted(self._fleet.node_at(address) for address in addresses)),
+            members=tuple(sorted(members)),
         )
 
     def _keep(self, node: str, asked: float, answered: float, answer: Answer | None) -> None:

@@ -111,6 +111,7 @@ class Galera:
         if server.group is not None and not self.intact(server.group):
             self.settle()
         self._depart(server)
+        self._forsake(server)
         self.drain(server)
         server.name, server.group, server.last_prim = name, None, None
         self.log(f"    {server} is promoted in place, as {name}")

@@ -21,6 +21,8 @@ def decision(world: World, host: Host, agent: Agent) -> None:
     assert made is not None
     if isinstance(made.action, rules.Wait | rules.Refuse) and not made.sentence.strip().endswith((".", ":")):
         raise Violation("P6", f"{host.name} gives no sentence: {made.sentence!r}")
+    if agent.facts is not None and agent.facts.state.paused and not isinstance(made.action, rules.Wait):
+        raise Violation("R11", f"{host.name} acts though a person has ordered a pause: {made.sentence}")
     if isinstance(made.action, rules.Refuse) and not made.remedy:
         raise Violation("P6", f"{host.name} refuses without a remedy: {made.sentence}")
 

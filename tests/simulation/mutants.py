@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.simulation import survivors  # noqa: F401  # more scenarios
 from tests.simulation.galera import Violation
 from tests.simulation.scenarios import SCENARIOS
 from tests.simulation.schedule import draw, run

@@ -49,15 +49,9 @@ def waive(world: World, kept: set[str]) -> None:
 
 
 def anywhere(world: World, without: Disk | None = None) -> set[str]:
-    """Every write-set that some disk or server still holds."""
-    found: set[str] = set()
-    for host in world.hosts:
-        if host.disk is not without:
-            found |= set(host.disk.log)
-    for server in world.galera.servers:
-        if server.disk is not without:
-            found |= set(server.log)
-    return found
+    """Every write-set on a disk that can be started from; what is in memory only may be gone in a moment."""
+    good = [host.disk for host in world.hosts if host.disk is not without and not host.disk.taint]
+    return {ident for disk in good for ident in disk.log}
 
 
 def _host(world: World, number: int) -> Host:

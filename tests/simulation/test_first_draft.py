@@ -6,6 +6,7 @@ import logging
 
 import pytest
 
+from tests.simulation import survivors  # noqa: F401  # more scenarios
 from tests.simulation.mutants import caught
 from tests.simulation.scenarios import SCENARIOS
 from tests.simulation.wrong import MUTANTS, Mutant
