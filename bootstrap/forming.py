@@ -168,6 +168,10 @@ def elect(facts: Facts, known: Identity) -> Decision | Elected:
         )
     best = history.best(candidates, known, _nonce(facts))
     position = history.standing(best, known)
+    if position is not None and position.seqno < known.generations[-1].begins:
+        # It joined that generation, and has not received anything of it yet: a node that was never in it may have more.
+        best = history.best((best, *(r for r in facts.all if history.part(r, known))), known, _nonce(facts))
+        position = history.standing(best, known)
     behind = view is not None and position is not None and position.seqno < view.seqno - 1
     if behind:
         short = _short(facts, known, best, view, evidence)

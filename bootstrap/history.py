@@ -142,13 +142,17 @@ def membership(report: Report, identity: Identity) -> Identity | None:
 
 def candidate(report: Report, identity: Identity) -> bool:
     """Whether the node may start the next generation: complete data, of the newest generation."""
+    return part(report, identity) and _newest(membership(report, identity)) == _newest(identity)
+
+
+def part(report: Report, identity: Identity) -> bool:
+    """Whether the node's data are complete, and a beginning of this history (or all of it)."""
     return (
         report.data is Data.PRESENT
         and not blank(report)
         and report.problem is None
         and standing(report, identity) is not None
         and estranged(report, identity) is None
-        and _newest(membership(report, identity)) == _newest(identity)
     )
 
 

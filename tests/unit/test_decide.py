@@ -8,7 +8,7 @@ from bootstrap import decisions as rules
 from bootstrap import history
 from bootstrap.decide import decide
 from bootstrap.facts import Expect, Facts
-from bootstrap.unserved import UNSERVED
+from bootstrap.unserved import UNSERVED, bereft
 from galerist.model import (
     Attempt,
     Claim,
@@ -204,3 +204,103 @@ def test_a_new_disk_does_not_count_as_a_report_of_what_the_last_view_lost() -> N
     made = decide(facts(a, b, nodes=held("a", "b"), state=State(identity=OLD, view=last)))
     assert isinstance(made.action, rules.Wait)
     assert "waiting for b to report, since the commits between may be there" in made.sentence
+
+
+def test_who_joined_a_generation_and_received_nothing_of_it_does_not_go_before_an_older_node_that_has_more() -> None:
+    """Seed 1002648 of the simulation: the node that formed g2 was forgotten; b had entered g2 with its old data, and
+    c, which never did, holds commits that b lacks."""
+    b = report("b", 3, identity=NEW, view=view(24, "b", generation="g2"))
+    c = report("c", 18)
+    state = State(identity=NEW, view=view(24, "b", generation="g2"))
+    made = decide(facts(b, c, state=state, nodes=held("b", "c")))
+    assert isinstance(made.action, rules.Wait) and made.sentence.startswith("c is the most advanced (seqno 18)")
+    made = decide(facts(c, b, state=state, nodes=held("b", "c")))
+    assert isinstance(made.action, rules.Change) and made.action.state.claim is not None
+    strange = report("c", 21)  # beyond the beginning of g2, which it was not in
+    assert isinstance(decide(facts(b, strange, state=state, nodes=held("b", "c"))).action, rules.Change)
+    ahead = report("b", 20, identity=NEW, view=view(24, "b", generation="g2"))
+    assert isinstance(decide(facts(ahead, c, state=state, nodes=held("b", "c"))).action, rules.Change)
+
+
+# -- rule 7 ----------------------------------------------------------------------------------
+
+
+def survivor(seqno: int = 12, **fields: object) -> Report:
+    running = report(
+        "a", seqno, server=Server.UP, cluster_status="non-Primary", opened=False, live=True, view=view(4, "a", "b", "c")
+    )
+    return replace(running, **fields)  # type: ignore[arg-type]
+
+
+STATE = State(identity=OLD, view=view(4, "a", "b", "c"))
+
+
+def test_a_survivor_claims_closes_and_is_promoted_once_all_have_acknowledged() -> None:
+    me, others = survivor(opened=True), (report("b", 12), report("c", 9))
+    made = decide(facts(me, *others, state=STATE, was_primary=True))
+    assert isinstance(made.action, rules.Change) and made.action.state.claim is not None
+    claim = made.action.state.claim
+    assert (claim.node, claim.position, claim.needs) == ("a", Position(UUID, 12), ("a", "b", "c"))
+    claimed = replace(STATE, claim=claim)
+    waits = decide(facts(me, *others, state=claimed, was_primary=True))
+    assert isinstance(waits.action, rules.Wait) and "b and c" in waits.sentence
+    acked = tuple(replace(other, ack=claim.nonce) for other in others)
+    assert isinstance(decide(facts(me, *acked, state=claimed, was_primary=True)).action, rules.Close)
+    made = decide(facts(replace(me, opened=False), *acked, state=claimed, was_primary=True))
+    assert made.action == rules.Promote(claim, "galera-nonce", ("b:4567", "c:4567"))
+    moved = decide(facts(survivor(13), *acked, state=claimed, was_primary=True))
+    assert isinstance(moved.action, rules.Change), "it is not promoted from another position than it has claimed"
+
+
+def test_a_survivor_that_is_behind_stops() -> None:
+    made = decide(facts(survivor(8), report("b", 12), report("c", 9), state=STATE, was_primary=True))
+    assert isinstance(made.action, rules.Stop)
+
+
+def test_of_two_survivors_the_most_advanced_stays() -> None:
+    other = survivor(13, node="b")
+    down = report("c", 9)
+    assert isinstance(decide(facts(survivor(12), other, down, state=STATE, was_primary=True)).action, rules.Stop)
+    made = decide(facts(other, survivor(12), down, state=STATE, was_primary=True))
+    assert isinstance(made.action, rules.Wait) and "still runs" in made.sentence
+
+
+def test_a_hung_peer_is_no_evidence_for_a_survivor() -> None:
+    hung = report("b", 12, server=Server.UP, cluster_status="Unknown")
+    made = decide(facts(survivor(), hung, report("c", 9), state=STATE, was_primary=True, non_primary=99.0))
+    assert isinstance(made.action, rules.Wait) and "waiting for b" in made.sentence
+
+
+def test_the_last_of_a_view_need_not_wait_for_galera_to_notice() -> None:
+    me = survivor(cluster_status="Primary", local_state=4, opened=True)
+    down = (report("b", 12), report("c", 9))
+    state = replace(STATE, view=me.view)
+    fields = {"state": state, "was_primary": True, "nodes": held("a", "b", "c")}
+    assert isinstance(decide(facts(me, *down, **fields, bereft=0.5)).action, rules.Serve)
+    assert isinstance(decide(facts(me, *down, **fields, bereft=1.5)).action, rules.Change)
+    assert bereft(me, down)
+    assert not bereft(me, (down[0], replace(down[1], server=Server.UP)))
+    assert not bereft(me, down[:1]) and not bereft(replace(me, view=view(9, "a")), down)
+
+
+def test_nobody_joins_a_primary_component_that_has_lost_its_quorum() -> None:
+    dying = survivor(cluster_status="Primary", local_state=4, opened=True)
+    me, other = report("b", 12), report("c", 9)
+    assert isinstance(decide(facts(me, dying, other, state=STATE)).action, rules.Wait)
+    alive = replace(other, server=Server.UP, cluster_status="Primary", local_state=4, view=dying.view)
+    assert isinstance(decide(facts(me, dying, alive, state=STATE)).action, rules.Join)
+
+
+def test_a_claim_that_is_not_needed_any_more_is_given_up() -> None:
+    me = survivor(cluster_status="Primary", local_state=4, opened=True, view=view(14, "a", "b", "c"))
+    state = State(OLD, me.view, Claim("a", "boot-a", "x", Position(UUID, 12), ("a",)))
+    made = decide(facts(me, state=state, nodes=held("a")))
+    assert isinstance(made.action, rules.Change) and made.action.state.claim is None
+
+
+def test_a_server_that_cannot_be_made_primary_is_ended() -> None:
+    attempt = Attempt("x", Position(UUID, 12), "galera-x")
+    state = replace(STATE, claim=Claim("a", "boot-a", "x", Position(UUID, 12), ("a",)))
+    me = survivor(cluster_status="Disconnected", attempt=attempt)
+    assert isinstance(decide(facts(me, state=state, attempting=True, attempted=5.0)).action, rules.Wait)
+    assert isinstance(decide(facts(me, state=state, attempting=True, attempted=30.0)).action, rules.Stop)
