@@ -16,6 +16,7 @@ from pathlib import Path
 
 _FORCED_MAINT = 0x01  # SRV_ADMF_FMAINT
 _SESSION = re.compile(r"^(?P<id>0x[0-9a-f]+): proto=\S+ .*?\bbe=(?P<proxy>\S+) srv=(?P<server>[^\s<]+) ", re.M)
+_TOTAL = re.compile(r"^  (req|res)=0x[0-9a-f]+ \([^)]*\btotal=(\d{1,20})\)", re.M)
 _BLOCK = tuple(
     re.compile(pattern, re.M)
     for pattern in (r"\A(0x[0-9a-f]+): \[", r"^  backend=([^\s<]+) \(id=", r"^  server=([^\s<]+) \(id=")
@@ -150,12 +151,13 @@ def _number(text: str | None) -> int:
 @dataclass(frozen=True, slots=True)
 class Session:
     """A session of a worker: its id, as ``shutdown session`` takes it, and where it goes.
-    ``moved`` are the bytes it has carried, -1 where that was not asked for."""
+    ``sent`` are the bytes that the client has sent, ``received`` those it was sent; 0 where that was not asked for."""
 
     id: str
     proxy: str
     server: str
-    moved: int = -1
+    sent: int = 0
+    received: int = 0
 
 
 def read_sessions(text: str) -> tuple[Session, ...]:
@@ -171,8 +173,8 @@ def read_busy(text: str) -> tuple[Session, ...]:
         parts = [pattern.search(block) for pattern in _BLOCK]
         if all(parts):
             name, proxy, server = (part[1] for part in parts if part)
-            moved = sum(int(total) for total in re.findall(r"\btotal=(\d{1,20})\)", block))
-            sessions.append(Session(name, proxy, server, moved))
+            found = {way: int(total) for way, total in _TOTAL.findall(block)}
+            sessions.append(Session(name, proxy, server, found.get("req", 0), found.get("res", 0)))
     return tuple(sessions)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
+import json
 import time
+from collections.abc import Collection
 
 from galerist import model as records
 from galerist.registry.contract import Lease, Registry, RegistryError
@@ -14,6 +17,7 @@ class Herald:
 
     def __init__(self, registry: Registry, cluster: str, proxy: str, ttl: float) -> None:
         self._keys = Keys(cluster)
+        self._registry = registry
         self._proxy = proxy
         self._ttl = ttl
         self._lease: Lease = registry.lease(ttl)
@@ -33,6 +37,18 @@ class Herald:
         self._lease.publish(values)
         self._published = (values, time.monotonic())
         self.told = report.writing
+
+    def note(self, sentence: str, evidence: Collection[str]) -> None:
+        """One event of the cluster's history. Raises RegistryError."""
+        when = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        event = {
+            "time": when,
+            "node": self._proxy,
+            "action": "failover",
+            "sentence": sentence,
+            "evidence": [f"order of writers now: {', '.join(evidence)}"],
+        }
+        self._registry.put(f"{self._keys.history}{when}-{self._proxy}", json.dumps(event, sort_keys=True))
 
     def withdraw(self) -> str:
         """Take everything back. What went wrong, or nothing."""

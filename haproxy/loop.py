@@ -11,19 +11,20 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from galerist import model as records
-from galerist.registry.contract import Registry, RegistryError, RegistryUnusable
+from galerist.registry.contract import Registry, RegistryError, RegistryUnusable, Swap
 from galerist.registry.keys import Keys
 from galerist.wake import Wake
 from haproxy.book import Book
 from haproxy.control import Mute
+from haproxy.filing import Filer
 from haproxy.herald import Herald
 from haproxy.memory import recall, remember
 from haproxy.model import Known, Policy, Server, model, order, understand
+from haproxy.moving import Overlap, demoted, elsewhere
 from haproxy.process import Haproxy, Refused
 from haproxy.render import Sources, TemplateFault, render
 from haproxy.runtime import Patience
@@ -33,11 +34,11 @@ log = logging.getLogger("haproxy")
 EX_FAILED, EX_CONFIG = 1, 78
 
 _PASS = 2.0  # s between passes when nothing wakes the loop
-_LOOK = 0.5  # s between looks at HAProxy itself
-_SOON = 0.1  # s between looks while sessions are being moved
+_LOOK = 0.5  # s between looks at HAProxy itself, when it says nothing
+_EAR = 0.05  # s until it is heard when it says that a server went up or down
+_SOON = 0.02  # s between looks while sessions are being moved
+_MOVE = 1.0  # s between two changes of the order of writers by this proxy
 _TOGETHER = 0.05  # s between passes: what comes together is handled together
-_QUIET = 0.3  # s without a change until the files are written, at the latest after _LATE: it takes 0.1 s
-_LATE = 3.0
 _APART = 1.0  # s between two reloads: each leaves an old worker behind
 _AGAIN = 30.0  # s until a configuration that was refused is tried again
 
@@ -87,13 +88,16 @@ class Watcher:
         self._error: str | None = None
         self._refused = ("", 0.0)  # the text that was refused, and when
         self._reloaded = 0.0
-        self._changed: tuple[float, float] | None = None  # first and last change since the files were written
         self._drained: tuple[str, ...] = ()  # as applied
         self._reachable = True  # the registry answered when it was last asked
-        self._file_error: str | None = None
-        self._filer = ThreadPoolExecutor(1)
-        self._filing: Future[bool] | None = None
-        self._unfit = ("", 0.0)  # what is being written, or could not be, and since when
+        self._filer = Filer(self._haproxy)
+        self._others: tuple[records.ProxyReport, ...] = ()
+        self._state: tuple[str | None, records.State | None] = (
+            None,
+            None,
+        )  # as it was last read: raw, and what it says
+        self._moved = 0.0
+        self.overlap = Overlap()
         self._alive = False  # HAProxy has been started or adopted
         self._said: dict[str, str] = {}
 
@@ -116,17 +120,28 @@ class Watcher:
                     self._look()
                     if self._reachable and self._haproxy.runtime.writing() != self._herald.told:
                         self._publish()
+                        self._demote()
                 for line in self._haproxy.messages():
                     log.info("%s", line)
-                self._settle()
-                self.wake.wait(_SOON if self._haproxy.runtime.busy or self._haproxy.runtime.leaving else _LOOK)
+                self._filer.settle()
+                self._once("file", self._filer.error)
+                self._rest()
                 self.stop.wait(max(0.0, began + _TOGETHER - time.monotonic()))
         finally:
             watch.close()
-            self._filer.shutdown()
+            self._filer.close()
             if self.stop.is_set():
                 self._haproxy.stop()
                 self._once("report", self._herald.withdraw())
+
+    def _rest(self) -> None:
+        """Until something is to be done, or HAProxy has said something."""
+        runtime, end = self._haproxy.runtime, time.monotonic() + _LOOK
+        if runtime.busy or runtime.leaving:
+            self.wake.wait(_SOON)
+            return
+        while not self.wake.wait(_EAR) and time.monotonic() < end and not self._haproxy.spoke():
+            pass
 
     # -- one pass ---------------------------------------------------------------------------
 
@@ -152,16 +167,43 @@ class Watcher:
             self._remember()
         if self._reachable:  # else it would only wait once more for a registry that is down
             self._publish()
+            self._demote()
 
     def _look(self) -> None:
         """Between passes: what HAProxy itself is about, without the registry."""
         self._bring_in_line()
         drained = frozenset(server.name for server in self._servers if server.drained)
+        runtime, others = self._haproxy.runtime, self._elsewhere()
         try:
-            if self._haproxy.running() and (ended := self._haproxy.runtime.end_sessions(drained)):
+            if self._haproxy.running() and (ended := runtime.end_sessions(drained, runtime.mover.to in others)):
                 log.info("ended %d sessions on nodes out of service, drained, or no longer the writer", ended)
         except Mute as error:
             self._once("mute", str(error))
+        if told := self.overlap.look(runtime.writing(), others, time.monotonic()):
+            log.warning("%s", told)
+
+    def _elsewhere(self) -> tuple[str, ...]:
+        return elsewhere(self._others) if self._reachable else ()
+
+    def _demote(self) -> None:
+        """After a failover here: the order of writers follows, for all proxies."""
+        (raw, state), now = self._state, time.monotonic()
+        if raw is None or state is None or now - self._moved < _MOVE or not self._reachable:
+            return
+        wanted = demoted(state, self._haproxy.runtime.rows, self._config.patience.cut)
+        if wanted is None:
+            return
+        self._moved, self._state = now, (None, None)
+        try:
+            won = self._registry.swap(self._keys.state, raw, records.dump(wanted)) is Swap.WON
+            if won:
+                gone = [name for name in state.writer if wanted.writer.index(name) > state.writer.index(name)]
+                self._herald.note(
+                    f"{wanted.writer[0]} leads the order of writers: {', '.join(gone)} cannot serve.", wanted.writer
+                )
+        except RegistryError as error:
+            self._once("order", f"the order of writers could not be changed: {error}")
+        self.wake.set()  # in any case: look at what has become of it
 
     def _remember(self) -> None:
         try:
@@ -177,13 +219,21 @@ class Watcher:
         try:
             members = _below(self._registry.list(keys.members), keys.members)
             nodes = _below(self._registry.list(keys.nodes), keys.nodes)
+            proxies = _below(self._registry.list(keys.proxies), keys.proxies)
             state = self._registry.get(keys.state)
         except RegistryError as error:
             if isinstance(error, RegistryUnusable) and not self._alive and not self._servers:
                 raise Fatal(EX_CONFIG, str(error)) from error
             self._once("registry", f"the registry cannot be read, the servers known before stay: {error}")
             return None
-        return understand(members, nodes, state)
+        known = understand(members, nodes, state)
+        self._state = (state, known.state)
+        self._others = tuple(
+            report
+            for name, text in proxies.items()
+            if name != self._config.proxy and (report := _readable(text)) is not None
+        )
+        return known
 
     def _bring_in_line(self) -> None:
         """Render and apply; a mistake is reported, and the last good configuration stays."""
@@ -197,11 +247,10 @@ class Watcher:
             text = render(wanted, self._facts(), sources)
             if running:
                 before = haproxy.applied
-                reason = haproxy.follow(text)
+                reason = haproxy.follow(text, self._elsewhere())
                 if not reason:
                     if text != before:
-                        now = time.monotonic()
-                        self._changed = (self._changed[0] if self._changed else now, now)
+                        self._filer.changed()
                     self._fine(sources)
                     return
                 if text == self._refused[0] and time.monotonic() - self._refused[1] < _AGAIN:
@@ -210,7 +259,7 @@ class Watcher:
                     self.wake.set()  # too soon for a reload; the next pass has the whole truth again
                     return
                 log.info("HAProxy is reloaded: %s", reason)
-            self._filed()
+            self._filer.finish()
             haproxy.replace(text)
             self._reloaded = time.monotonic()
             log.info("HAProxy %s", "has taken over the new configuration" if running else "is up")
@@ -246,35 +295,9 @@ class Watcher:
         fault = self._book.fault
         self._once("configuration", fault and f"the template is refused, the last good one stays: {fault}")
 
-    def _settle(self) -> None:
-        """Beside the loop: the files get what runs already."""
-        now, haproxy = time.monotonic(), self._haproxy
-        if self._filing is not None:
-            if self._filing.done():
-                self._filed()
-            return
-        if self._changed and now - self._changed[1] < _QUIET and now - self._changed[0] < _LATE:
-            return
-        if haproxy.running() and (haproxy.applied != self._unfit[0] or now - self._unfit[1] >= _AGAIN):
-            self._changed = None
-            self._unfit = (haproxy.applied, now)
-            self._filing = self._filer.submit(haproxy.settle)
-
-    def _filed(self) -> None:
-        """Wait until the files are written, if that is under way, and tell how it went."""
-        if self._filing is None:
-            return
-        try:
-            self._filing.result()
-            self._file_error, self._unfit = None, ("", 0.0)
-        except (Refused, OSError) as error:
-            self._file_error = f"what runs cannot be written to the file: {error}"
-        self._filing = None
-        self._once("file", self._file_error)
-
     def _fall_back(self, code: int) -> None:
         """HAProxy with the last good configuration is better than none."""
-        self._filed()
+        self._filer.finish()
         try:
             self._haproxy.revive()
         except (Refused, OSError) as error:
@@ -295,13 +318,7 @@ class Watcher:
             self._once("mute", "")
 
     def _facts(self) -> Mapping[str, object]:
-        return {
-            "cluster": self._config.cluster,
-            "admin_socket": self._haproxy.admin,
-            "socket_mode": "600",
-            "state_file": self._haproxy.states,
-            "drop_to": self._config.drop_to,
-        }
+        return {**self._haproxy.facts(), "cluster": self._config.cluster, "drop_to": self._config.drop_to}
 
     # -- what others may know -----------------------------------------------------------------
 
@@ -325,7 +342,7 @@ class Watcher:
             writing=self._haproxy.runtime.writing(),
             serving=self._haproxy.runtime.serving(),
             drained=self._drained,
-            error=self._error or self._book.fault or self._file_error,
+            error=self._error or self._book.fault or self._filer.error,
         )
         try:
             self._herald.publish(report)
@@ -347,3 +364,10 @@ class Watcher:
 
 def _below(found: Mapping[str, str], prefix: str) -> dict[str, str]:
     return {key.removeprefix(prefix): value for key, value in found.items()}
+
+
+def _readable(text: str) -> records.ProxyReport | None:
+    try:
+        return records.load(records.ProxyReport, text)
+    except records.Malformed:
+        return None

@@ -45,6 +45,7 @@ class Wire:
     proxy_out: str = "off"  # version that the nodes are sent: off, v1, v2
     check_ca: str = ""  # file: health checks by TLS, verified against this authority
     resolvers: tuple[str, ...] = ()  # name servers, address:port, for nodes known by name
+    patience: int = 4000  # ms that a new session waits while no node takes writes
 
     # Two failed checks in a row are "down". Together they take at most stop_after, though
     # each of them times out: the time between two, an answer, the time until the second, its answer.

@@ -17,7 +17,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from galerist.files import write_atomically
@@ -30,6 +30,7 @@ from haproxy.states import state_file
 
 log = logging.getLogger("haproxy")
 
+_WAIT = Path(__file__).with_name("templates") / "wait.lua"
 _START = 15.0  # s: for a start or a reload; ours take 0.1 s, a busy machine may need longer
 _LOG_LIMIT = 4 << 20  # bytes of HAProxy's own messages that are kept
 _ALERT = re.compile(r"^\[ALERT\]\s+\(\d+\) : (?P<text>.*)$", re.M)
@@ -55,6 +56,7 @@ class Haproxy:
         self._master_socket = folder / "master.sock"
         self._pidfile = folder / "master.json"
         self._log = folder / "haproxy.log"
+        self._wait: str | None = None
         self._read = 0  # of the log
         self._child: subprocess.Popen[bytes] | None = None
         self._master: tuple[int, int] | None = None  # pid, start time in clock ticks after boot
@@ -62,6 +64,27 @@ class Haproxy:
         self._patience = patience
         self.applied = ""  # the text that the running workers use
         self.reloads = 0
+
+    def facts(self) -> dict[str, object]:
+        """What a template must be given of this HAProxy."""
+        if self._wait is None:
+            self._wait = self._furnish()
+        return {
+            "admin_socket": self.admin,
+            "socket_mode": "600",
+            "state_file": self.states,
+            "wait_file": self._wait,
+        }
+
+    def _furnish(self) -> str:
+        """Lay down what lets new sessions wait, where this HAProxy knows Lua."""
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            told = subprocess.run([str(self._binary), "-vv"], capture_output=True, text=True, timeout=_START).stdout
+            if "Built with Lua" in told:
+                path = self._folder / "wait.lua"
+                write_atomically(path, _WAIT.read_text())
+                return str(path)
+        return ""
 
     # -- is it there? ---------------------------------------------------------------------
 
@@ -97,10 +120,10 @@ class Haproxy:
 
     # -- configurations ---------------------------------------------------------------------
 
-    def follow(self, text: str) -> str:
-        """Change the servers of the running worker to those of ``text``. Why that is not enough
-        and a reload is needed, or nothing. Raises :class:`Mute`."""
-        if reason := self.runtime.align(layout(text), layout(self.applied)):
+    def follow(self, text: str, elsewhere: Collection[str] = ()) -> str:
+        """Change the servers of the running worker to those of ``text``; ``elsewhere`` are nodes that
+        other proxies write to. Why that is not enough and a reload is needed, or nothing. Raises :class:`Mute`."""
+        if reason := self.runtime.align(layout(text), layout(self.applied), elsewhere):
             return reason
         self.applied = text
         return ""
@@ -209,6 +232,13 @@ class Haproxy:
         return ended
 
     # -- its own words ----------------------------------------------------------------------
+
+    def spoke(self) -> bool:
+        """Whether there is something new for :meth:`messages`."""
+        try:
+            return self._log.stat().st_size > self._read
+        except OSError:
+            return False
 
     def messages(self) -> list[str]:
         """The lines that HAProxy has written since the last call."""

@@ -8,28 +8,32 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from haproxy import members, sessions
 from haproxy.control import Row, ask, read_busy, read_rows
 from haproxy.members import MANAGED, Layout, Plan
+from haproxy.moving import Mover, order, silenced
 from haproxy.sessions import WRITE, Farewell
 
 _EXPECTED = ("New server registered.", "Server deleted.", "Server still has connections attached to it")
+HOLDS = "lua.galerist_wait"
+"""In a configuration that lets new sessions wait; without it they would be refused."""
+
 _ROUNDS = 4  # a step may make room for another
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
     """Seconds. ``stop``: after how long an unusable node gets no new sessions. ``cut``: how long it
-    keeps those it has. ``grace``: how long a session on a former writer may go on. ``drain``: how
-    long sessions on a drained node may."""
+    keeps those it has. ``grace``: how long a session on a former writer may go on when it was moved by
+    order. ``drain``: how long sessions on a drained node may."""
 
     stop: float = 1.0
     cut: float = 5.0
-    grace: float = 5.0
+    grace: float = 2.0
     drain: float = 30.0
 
 
@@ -45,6 +49,8 @@ class Runtime:
         self._socket = socket
         self._patience = patience
         self._moving = Farewell(patience.grace)
+        self._stray = Farewell(0.3 * patience.stop)  # one check interval
+        self.mover = Mover(patience.grace)
         self._draining = Farewell(patience.drain, quietly=False)
         self._since: dict[tuple[str, str], tuple[bool, float]] = {}  # whether down, and first seen so
         self.rows: Mapping[tuple[str, str], Row] = {}
@@ -65,31 +71,48 @@ class Runtime:
         }
         return self.rows
 
-    def align(self, wanted: Layout, former: Layout) -> str:
+    def align(self, wanted: Layout, former: Layout, elsewhere: Collection[str] = ()) -> str:
         """Do all that can be done now. The reason if a reload is needed instead, else nothing;
-        ``leaving`` are then the servers that wait for their sessions to end. Raises Mute."""
+        ``leaving`` are then the servers that wait for their sessions to end, and while ``mover.held``
+        the writer is still to be moved. ``elsewhere``: nodes that other proxies write to. Raises Mute."""
+        target = order(wanted)
+        now = time.monotonic()
+        for _ in range(2):  # a move that nobody need wait for begins and ends at once
+            rows = self.look()
+            held = HOLDS in wanted.structure and self.mover.look(rows, target, elsewhere, now)
+            if reason := self._align(silenced(wanted) if held else wanted, former, rows):
+                return reason
+            if not held:
+                break
+        return ""
+
+    def _align(self, wanted: Layout, former: Layout, rows: Mapping[tuple[str, str], Row]) -> str:
         complaints: list[str] = []
         steps: tuple[tuple[str, str], ...] = ()
         left = Plan()
         for _ in range(_ROUNDS):
-            left = members.plan(wanted, former, self.look())
+            left = members.plan(wanted, former, rows)
             if left.reload or not left.steps or left.steps == steps:
                 break
             steps = left.steps
             for _, command in steps:
                 answer = ask(self._socket, command)
                 complaints += [line for line in answer.splitlines() if line and not line.startswith(_EXPECTED)]
+            rows = self.look()
         self.leaving = left.leaving
         stuck = [command for server, command in left.steps if tuple(server.split("/", 1)) not in left.leaving]
         if stuck and not left.reload:
             return f"HAProxy does not take {stuck[0]!r} at run time: {'; '.join(list(dict.fromkeys(complaints))[:3]) or 'it says nothing'}"
         return left.reload
 
-    def end_sessions(self, drained: frozenset[str]) -> int:
-        """End what must end, by the rows as last read; how many sessions. Raises Mute."""
+    def end_sessions(self, drained: frozenset[str], urgent: bool = False) -> int:
+        """End what must end, by the rows as last read; how many sessions. ``urgent``: another proxy
+        writes to another node already. Raises Mute."""
         ended = 0
-        leads = sessions.writer(self.rows)
+        held = self.mover.held
+        leads = self.mover.to if held else sessions.writer(self.rows)
         going: set[tuple[str, str]] = set()
+        stray: set[tuple[str, str]] = set()
         draining: set[tuple[str, str]] = set()
         for (proxy, server), row in self.rows.items():
             if proxy not in MANAGED or not row.sessions:
@@ -97,17 +120,19 @@ class Runtime:
             if sessions.lost(row, self._patience.stop, self._patience.cut):
                 ask(self._socket, f"shutdown sessions server {proxy}/{server}")
                 ended += row.sessions
-            elif sessions.misplaced(proxy, server, self.rows, leads) or (proxy, server) in self.leaving:
+            elif sessions.misplaced(proxy, server, self.rows, leads):
+                (stray if urgent or not held else going).add((proxy, server))
+            elif (proxy, server) in self.leaving:
                 going.add((proxy, server))
             elif server in drained:
                 draining.add((proxy, server))
         now = time.monotonic()
-        found = read_busy(ask(self._socket, "show sess all")) if going or draining else ()
-        for farewell, servers in ((self._moving, going), (self._draining, draining)):
+        found = read_busy(ask(self._socket, "show sess all")) if going or stray or draining else ()
+        for farewell, servers in ((self._moving, going), (self._stray, stray), (self._draining, draining)):
             for session in farewell.due([one for one in found if (one.proxy, one.server) in servers], now):
                 ask(self._socket, f"shutdown session {session.id}")
                 ended += 1
-        self.busy = bool(going)
+        self.busy = held or bool(going or stray)
         return ended
 
     busy = False

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from haproxy.control import Row, Session
 
 WRITE = "write"
-_REFUSED, _UNREACHABLE = "L4CON", "L4TOUT"
+REFUSED, UNREACHABLE = "L4CON", "L4TOUT"
 
 
 def writer(rows: Mapping[tuple[str, str], Row]) -> str | None:
@@ -33,17 +33,20 @@ def lost(row: Row | None, stop: float, cut: float) -> bool:
         return True
     if not row.status.startswith("DOWN") or row.code == "404":
         return False  # 404: it is drained, its sessions may live
-    return row.check == _REFUSED or row.since >= (min(stop, cut) if row.check == _UNREACHABLE else cut)
+    return row.check == REFUSED or row.since >= (min(stop, cut) if row.check == UNREACHABLE else cut)
 
 
 def misplaced(proxy: str, server: str, rows: Mapping[tuple[str, str], Row], leads: str | None) -> bool:
     """Whether a session of the write port is on a node that serves and is not the writer.
 
-    One that is DOWN or drains (NOLB) is not for this rule, and while there is no writer nobody is.
+    One that is DOWN is not for this rule, nor one that drains (NOLB) and is still before the writer
+    in the order; and while there is no writer nobody is.
     """
-    row = rows.get((proxy, server))
+    row, first = rows.get((proxy, server)), rows.get((WRITE, leads or ""))
     if proxy != WRITE or row is None or leads in (None, server):
         return False
+    if row.status.startswith("NOLB"):
+        return first is not None and row.id > first.id
     return row.up or row.weight == 0
 
 
@@ -60,26 +63,42 @@ def leftovers(
     )
 
 
+_QUIET = 0.1  # s
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    since: float  # when it was first to end
+    moved: float  # when it last carried something
+    sent: int
+    received: int
+    asked: bool  # what it carried last was from the client
+
+
 @dataclass(slots=True)
 class Farewell:
     """Sessions that are to end, each as soon as it is quiet, at the latest after ``grace`` seconds.
 
-    Quiet: it has carried nothing between two looks. A statement under way is thereby
-    answered first, unless it takes longer than the looks are apart. Without ``quietly`` all wait
-    for the end of the grace.
+    Quiet: it has carried nothing for a while, and what it carried last was no question without
+    an answer. A statement under way is thereby answered first, unless it has begun long before.
+    Without ``quietly`` all wait for the end of the grace.
     """
 
     grace: float
     quietly: bool = True
-    _seen: dict[str, tuple[float, int]] = field(default_factory=dict)  # since when, bytes carried
+    _seen: dict[str, _Seen] = field(default_factory=dict)
 
     def due(self, sessions: Collection[Session], now: float) -> tuple[Session, ...]:
         """Which of ``sessions``, all that are to end, end now. ``now`` is in seconds, on any clock."""
         before, self._seen = self._seen, {}
         due = []
         for session in sessions:
-            since, moved = before.get(session.id, (now, -1))
-            if now - since >= self.grace or (self.quietly and moved == session.moved):
+            seen = before.get(session.id) or _Seen(now, now, session.sent, session.received, False)
+            if (seen.sent, seen.received) != (session.sent, session.received):
+                asked = seen.received == session.received
+                seen = _Seen(seen.since, now, session.sent, session.received, asked)
+            quiet = self.quietly and not seen.asked and now - seen.moved >= _QUIET
+            if quiet or now - seen.since >= self.grace:
                 due.append(session)
-            self._seen[session.id] = (since, session.moved)
+            self._seen[session.id] = seen
         return tuple(due)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 EX_UNAVAILABLE = 69
 
+WAIT = 2.0  # s that new sessions wait for a writer, beyond the time that a move by order may take
 _SOCKET_PATH = 85  # bytes: HAProxy adds a suffix while it binds, and 107 is the kernel's limit
 
 
@@ -79,6 +80,7 @@ def configure(settings: Settings) -> Config:
                 settings.proxy_protocol_out,
                 str(settings.proxy_check_ca or ""),
                 settings.proxy_resolvers,
+                round(1000 * (settings.proxy_move_grace + WAIT)),
             ),
         ),
         patience=Patience(

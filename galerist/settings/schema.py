@@ -311,7 +311,7 @@ class Settings:
         kinds.seconds(0, 3600), 5.0, "sessions on a node end when it has been unusable for this time", _PROXY
     )
     proxy_move_grace: float = _setting(
-        kinds.seconds(0, 3600), 5.0, "longest life of a session on a node that is no longer the writer", _PROXY
+        kinds.seconds(0, 60), 2.0, "longest life of a session on a node that is to be the writer no more", _PROXY
     )
     proxy_drain_grace: float = _setting(
         kinds.seconds(0, 86400), 30.0, "longest life of a session on a drained node", _PROXY

@@ -78,7 +78,7 @@ BUSY = """0x564247eaf960: [21/Nov/2026:03:18:05.445559] id=25 proto=unix_stream 
 
 
 def test_busy_sessions() -> None:
-    assert read_busy(BUSY) == (Session("0x7ff900045ff0", "write", "n-1.x", 42),)
+    assert read_busy(BUSY) == (Session("0x7ff900045ff0", "write", "n-1.x", 30, 12),)
 
 
 # What HAProxy might say: its own words cut, doubled and mixed with anything.

@@ -15,7 +15,7 @@ from haproxy.render import render
 from haproxy.states import state_file
 
 POLICY = Policy(("127.0.0.1",), 3306, 3307, 3308, ("127.0.0.1",), 8404)
-FACTS = {"cluster": "g", "admin_socket": "/a", "state_file": "/s", "socket_mode": "600", "drop_to": ""}
+FACTS = {"cluster": "g", "admin_socket": "/a", "state_file": "/s", "socket_mode": "600", "wait_file": "", "drop_to": ""}
 A, B, C, D = (Server(name, f"10.0.0.{number}", 3306, 9200) for number, name in enumerate("abcd", 1))
 
 

@@ -41,21 +41,16 @@ class Bench:
 
     def config(self, *nodes: Node, more: str = "") -> str:
         wanted = model(tuple(node.server for node in nodes), self.policy)
-        facts = {
-            "cluster": "test",
-            "admin_socket": self.haproxy.admin,
-            "state_file": self.haproxy.states,
-            "socket_mode": "600",
-            "drop_to": "haproxy" if os.geteuid() == 0 else "",
-        }
+        facts = {**self.haproxy.facts(), "cluster": "test", "drop_to": "haproxy" if os.geteuid() == 0 else ""}
         return render(wanted, facts) + more
 
     def apply(self, *nodes: Node, more: str = "") -> bool:
-        return self.haproxy.apply(self.config(*nodes, more=more))
+        self.text = self.config(*nodes, more=more)
+        return self.haproxy.apply(self.text)
 
     def look_after(self) -> int:
         """What the watcher does at each look; how many sessions were ended."""
-        self.haproxy.runtime.look()
+        self.haproxy.follow(self.text)
         ended = self.haproxy.runtime.end_sessions(frozenset())
         return ended + self.haproxy.end_leftovers(self.haproxy.processes())
 
@@ -121,8 +116,7 @@ def test_a_node_known_by_name_is_looked_up(bench: Bench) -> None:
     bench.policy = replace(bench.policy, wire=Wire(resolvers=("127.0.0.1:9",)))
     (a,) = bench.nodes("a")
     by_name = replace(a.server, address="localhost")
-    facts = {"cluster": "t", "admin_socket": bench.haproxy.admin, "state_file": bench.haproxy.states}
-    text = render(model((by_name,), bench.policy), {**facts, "socket_mode": "600", "drop_to": ""})
+    text = render(model((by_name,), bench.policy), {**bench.haproxy.facts(), "cluster": "t", "drop_to": ""})
     assert f"localhost:{a.port} id 1000000000 port {a.check_port} weight 1 resolvers galerist" in text
     bench.haproxy.apply(text)
     until(lambda: served_by(bench.write) == "a", "the name has led to it")
@@ -204,6 +198,9 @@ def test_404_drains(bench: Bench) -> None:
     until(lambda: served_by(bench.write) == "b", "new sessions go to b")
     assert bench.look_after() == 0
     assert session.alive()
+    bench.apply(b, a)  # when that has lasted, the order of writers follows
+    until(lambda: bench.look_after() == 1, "one writer at a time")
+    assert not session.alive()
 
 
 def test_a_node_that_has_just_died_delays_and_fails_no_new_session(bench: Bench) -> None:

@@ -23,6 +23,7 @@ def facts(folder: Path) -> dict[str, object]:
         "admin_socket": folder / "a.sock",
         "state_file": folder / "state",
         "socket_mode": "600",
+        "wait_file": "",
         "drop_to": "",
     }
 

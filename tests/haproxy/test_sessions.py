@@ -69,21 +69,22 @@ def test_leftovers(a: Row | None, b: Row, ended: str) -> None:
 def test_a_session_ends_when_it_is_quiet_or_late() -> None:
     farewell = Farewell(grace=5.0)
 
-    def due(now: float, **moved: int) -> str:
-        found = [Session(name, "write", "a", carried) for name, carried in moved.items()]
+    def due(now: float, **carried: tuple[int, int]) -> str:
+        found = [Session(name, "write", "a", sent, received) for name, (sent, received) in carried.items()]
         return " ".join(session.id for session in farewell.due(found, now))
 
-    assert due(0.0, x=7, y=7) == ""
-    assert due(0.1, x=7, y=9) == "x"
-    assert due(0.2, y=11, z=1) == ""
-    assert due(5.0, y=20, z=2) == "y"
-    assert due(5.1, z=3) == ""
+    assert due(0.0, x=(7, 7), y=(7, 7), q=(1, 1)) == ""
+    assert due(0.05, x=(7, 7), y=(7, 7), q=(2, 1)) == ""
+    assert due(0.1, x=(7, 7), y=(9, 9), q=(2, 1)) == "x", "it is quiet"
+    assert due(0.2, y=(11, 9), z=(1, 1), q=(2, 1)) == "", "q waits for its answer"
+    assert due(5.0, y=(20, 9), z=(2, 2), q=(3, 2)) == "y q", "their time is over"
+    assert due(5.1, z=(3, 3)) == ""
     assert due(5.2) == ""
-    assert due(5.3, z=3) == "", "it went away meanwhile, and is new"
+    assert due(5.3, z=(3, 3)) == "", "it went away meanwhile, and is new"
 
 
 def test_a_drained_session_has_all_its_time() -> None:
     farewell = Farewell(grace=5.0, quietly=False)
-    session = Session("x", "read", "a", 7)
+    session = Session("x", "read", "a", 7, 7)
     assert farewell.due([session], 0.0) == farewell.due([session], 4.9) == ()
     assert farewell.due([session], 5.0) == (session,)
