@@ -81,7 +81,7 @@ def demoted(state: State, rows: Mapping[tuple[str, str], Row], cut: float) -> St
 def _passed_over(row: Row | None, cut: float) -> bool:
     if row is None or row.up or row.maint:
         return False
-    if row.status.startswith("DOWN") and row.check in (sessions.REFUSED, sessions.UNREACHABLE):
+    if row.status.startswith("DOWN") and row.check in (*sessions.REFUSED, sessions.UNREACHABLE):
         return True
     return row.status.startswith(("DOWN", "NOLB")) and row.since >= cut
 

@@ -49,7 +49,7 @@ class Runtime:
         self._socket = socket
         self._patience = patience
         self._moving = Farewell(patience.grace)
-        self._stray = Farewell(0.3 * patience.stop)  # one check interval
+        self._stray = Farewell(0.1 * patience.stop)  # two writers: never for a whole check interval
         self.mover = Mover(patience.grace)
         self._draining = Farewell(patience.drain, quietly=False)
         self._since: dict[tuple[str, str], tuple[bool, float]] = {}  # whether down, and first seen so

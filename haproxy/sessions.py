@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from haproxy.control import Row, Session
 
 WRITE = "write"
-REFUSED, UNREACHABLE = "L4CON", "L4TOUT"
+REFUSED, UNREACHABLE = ("L4CON", "HANA"), "L4TOUT"  # HANA: a client's connection failed
 
 
 def writer(rows: Mapping[tuple[str, str], Row]) -> str | None:
@@ -33,7 +33,7 @@ def lost(row: Row | None, stop: float, cut: float) -> bool:
         return True
     if not row.status.startswith("DOWN") or row.code == "404":
         return False  # 404: it is drained, its sessions may live
-    return row.check == REFUSED or row.since >= (min(stop, cut) if row.check == UNREACHABLE else cut)
+    return row.check in REFUSED or row.since >= (min(stop, cut) if row.check == UNREACHABLE else cut)
 
 
 def misplaced(proxy: str, server: str, rows: Mapping[tuple[str, str], Row], leads: str | None) -> bool:

@@ -203,6 +203,8 @@ def _print(screen: Console, data: Mapping[str, Any], paused: str) -> None:
             colours = (STYLES[tone(entry)] if name == "STATE" else "" for name in heading)
             table.add_row(*(Text(cell, style=style) for cell, style in zip(row, colours, strict=True)))
         screen.print(table)
+    if data["overlap"]:
+        line((f"Proxies write to {' and '.join(data['overlap'])} at the same time", "red"))
     for proxy in data["proxies"]:
         words = (
             f"Proxy {proxy['name']} at {proxy['host']}: write {proxy['write_port']}, read {proxy['read_port']}, "

@@ -84,6 +84,12 @@ def writer(cluster: Cluster) -> str | None:
     return next((name for name in order if name in usable), None)
 
 
+def overlap(proxies: tuple[ProxyReport, ...]) -> list[str]:
+    """The nodes that the proxies write to, if there are several: that should pass within a second."""
+    nodes = sorted({node for proxy in proxies for node in proxy.writing})
+    return nodes if len(nodes) > 1 else []
+
+
 def as_data(cluster: Cluster) -> dict[str, Any]:
     """The cluster as JSON data."""
     identity = cluster.state.identity
@@ -104,6 +110,7 @@ def as_data(cluster: Cluster) -> dict[str, Any]:
             "stats_port": proxy.stats_port,
             "worker_pids": list(proxy.worker_pids),
             "watcher_pid": proxy.watcher_pid,
+            "writing": list(proxy.writing),
             "error": proxy.error,
         }
         for proxy in cluster.proxies
@@ -116,6 +123,7 @@ def as_data(cluster: Cluster) -> dict[str, Any]:
         "status": status(cluster),
         "writer": first,
         "members": sorted(members, key=lambda entry: str(entry["name"])),
+        "overlap": overlap(cluster.proxies),
         "proxy": proxies[0] if proxies else None,
         "proxies": proxies,
     }

@@ -33,18 +33,21 @@ def kill_the_writer(three: Cluster, times: int) -> None:
         for _ in range(times):
             load.wait(200)
             writer = three.data()["writer"]
-            began = time.monotonic()
+            pid, began = three.server_pid(writer), time.monotonic()
             three.kill_server(writer)
             three.until(lambda began=began: load.accepted(began), "a write is accepted again", 60)  # type: ignore[misc]
             accepted = load.accepted(began)
             assert accepted is not None
             gaps.append(accepted - began)
+            three.until(lambda was=pid, who=writer: three.server_pid(who) not in (None, was), f"{writer} comes back")  # type: ignore[misc]
+            three.until(lambda who=writer: not three.member(who).get("open"), f"{writer} reports that it was gone")  # type: ignore[misc]
             three.serving()
             assert three.data()["writer"] != writer, "the one that came back is not the writer again"
         load.wait(200)
     retried = sum(one.tries > 1 for one in load.writes)
     rows = [(str(times), f"{statistics.median(gaps):.2f}", f"{max(gaps):.2f}", str(len(load.acknowledged)), str(retried), str(len(load.errors())), f"{load.longest():.2f}")]  # fmt: skip
     heading = ("kills", "median (s)", "worst (s)", "rows", "second tries", "failed", "longest write (s)")
+    print(*sorted(set(load.errors())), sep="\n")
     table("kill -9 of the writer until the next accepted write, 16 clients", heading, rows)
     assert max(one.ended - one.began for one in load.writes) < 2 * TIMEOUT + 1, "no client hangs beyond its time-out"
     assert_complete(three, load.acknowledged)

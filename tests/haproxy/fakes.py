@@ -29,18 +29,19 @@ class Node:
 
         class Hello(socketserver.BaseRequestHandler):
             def handle(self) -> None:
-                if told:
-                    node.told.append(self.request.recv(1024))
-                self.request.sendall(f"{node.name}\n".encode())
                 with contextlib.suppress(OSError):
+                    if told:
+                        node.told.append(self.request.recv(1024))
+                    self.request.sendall(f"{node.name}\n".encode())
                     while data := self.request.recv(1024):
                         self.request.sendall(data)
 
         class Health(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                self.send_response(node.code)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
+                with contextlib.suppress(ConnectionError):
+                    self.send_response(node.code)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
 
             def log_message(self, *_: Any) -> None:
                 pass

@@ -23,7 +23,8 @@ IDENTITY = records.Identity("u", (records.Generation("g", 0, "a", "test-g"),))
 class Proxy:
     """A watcher as a process, and the registry that it watches."""
 
-    def __init__(self, folder: Path, etcd: Etcd, cluster: str) -> None:
+    def __init__(self, folder: Path, etcd: Etcd, cluster: str, name: str = "p1") -> None:
+        self.name = name
         self.folder = folder
         self.etcd = etcd
         self.keys = Keys(cluster)
@@ -37,7 +38,7 @@ class Proxy:
             "registry": etcd.url("etcd3"),
             "registry-timeout": 0.5,
             "ttl": 3,
-            "proxy": "p1",
+            "proxy": name,
             "proxy-host": "127.0.0.1",
             "proxy-bind": "127.0.0.1",
             "write-port": self.write,
@@ -96,7 +97,7 @@ class Proxy:
         self.registry.put(self.keys.state, records.dump(state))
 
     def said(self) -> records.ProxyReport | None:
-        text = self.registry.get(self.keys.proxies + "p1")
+        text = self.registry.get(self.keys.proxies + self.name)
         return records.load(records.ProxyReport, text) if text is not None else None
 
     def settled(self) -> bool:

@@ -36,6 +36,7 @@ def test_the_writer_is_the_lowest_that_can_take_sessions() -> None:
         (row("DOWN", 0, "L4CON", ""), True),  # nobody is there
         (row("DOWN", 0, "L4TOUT", ""), False),  # two packets may be lost
         (row("DOWN", 1, "L4TOUT", ""), True),
+        (row("DOWN", 0, "HANA", ""), True),  # a client was refused
         (row("DOWN", 0, "L7TOUT", ""), False),
         (row("MAINT", 0), True),
         (None, True),
