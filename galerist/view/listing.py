@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from galerist.model import Identity, NodeRecord, Report, Server
+from galerist.model import Identity, NodeRecord, ProxyReport, Report, Server
 from galerist.view.facts import Cluster
 
 

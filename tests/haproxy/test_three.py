@@ -144,7 +144,6 @@ def test_what_one_proxy_cannot_reach_is_left_by_all(three: Three) -> None:
 
 
 def test_when_the_writer_dies_the_order_follows_once(three: Three) -> None:
-    began = time.monotonic()
     node = three.nodes["a"]
     node.die_health()
     node.die()
