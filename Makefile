@@ -1,4 +1,4 @@
-.PHONY: help setup up down test browser lint faults bench simulate mutants docker kubernetes
+.PHONY: help setup up down test browser lint faults bench leak simulate mutants docker kubernetes
 
 help:
 	@echo 'make setup   .venv with galerist, and the programs it runs'
@@ -13,6 +13,7 @@ help:
 	@echo 'make docker  the images and the compose file on a dockerd of its own (root)'
 	@echo 'make kubernetes  the registry and the manifests on a real API server, which is built first (root)'
 	@echo 'make bench   speed and size against a bare script'
+	@echo 'make leak REQUESTS=1000000   a million requests at the health endpoint, and no more memory'
 
 setup:
 	@scripts/setup
@@ -50,6 +51,9 @@ faults: setup
 
 bench: setup
 	.venv/bin/python -m pytest -m slow tests/benchmarks -s $(ARGS)
+
+leak: setup
+	BENCH_LEAK=$(or $(REQUESTS),1000000) .venv/bin/python -m pytest -m slow tests/benchmarks/test_clustercheck.py -k no_leak -s $(ARGS)
 
 N = 10000
 SEED = 1

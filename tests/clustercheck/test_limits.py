@@ -11,10 +11,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from clustercheck.agentcheck import agent_line
 from clustercheck.verdict import Verdict
+from tests.benchmarks.checks import growth
 from tests.clustercheck.endpoint import Check, checking
 from tests.support.etcd import free_ports
 
@@ -111,6 +113,14 @@ def still_open(client: socket.socket) -> bool:
         return True
     except OSError:
         return False
+
+
+def test_requests_of_all_kinds_leave_nothing_behind(check: Check) -> None:
+    process = psutil.Process(check.process.pid)
+    files = process.num_fds()
+    _, grown = growth(check.port, process, 2000, 4000)
+    assert grown < 3.0
+    assert process.num_fds() <= files + 1  # the poller may be at it
 
 
 def test_agent_check(check: Check) -> None:
