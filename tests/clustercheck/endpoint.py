@@ -60,7 +60,7 @@ class Check:
         new.write_text(json.dumps(values))
         new.rename(self.agent)
 
-    def wait_for(self, code: int, word: str, path: str = "/", patience: float = PATIENCE) -> float:
+    def wait_for(self, code: int, word: str, path: str = "/", patience: float = PATIENCE, look: float = 0.02) -> float:
         """Until the endpoint says so; how long that took, in seconds."""
         began = time.monotonic()
         said = (0, "")
@@ -69,7 +69,7 @@ class Check:
                 said = self.ask(path=path)
             if said[0] == code and word in said[1]:
                 return time.monotonic() - began
-            time.sleep(0.02)
+            time.sleep(look)
         raise AssertionError(f"wanted {code} and {word!r}, it says {said}")
 
     def wait_for_answer(self) -> None:

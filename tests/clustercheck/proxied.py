@@ -156,6 +156,33 @@ STATES = {
 }
 
 
+def delay(pair: Pair, name: str) -> float:
+    """Worsen the second node, and mend it; how long after that its clustercheck knew, in seconds."""
+    (worsen, mend), expected, word, *_ = STATES[name]
+    pair.check_two.wait_for(200, "synced", patience=60)
+    worsen(pair)
+    try:
+        return pair.check_two.wait_for(expected, word, look=0.005)
+    finally:
+        mend(pair)
+
+
+@contextlib.contextmanager
+def partition(pair: Pair) -> Iterator[None]:
+    """No packet of the group's passes between the two, nor is any refused."""
+    ports = ", ".join(member.gcomm.rpartition(":")[2] for member in (pair.one, pair.two))
+    table = f"inet galerist_pair_{pair.one.sql_port}"
+    rules = (
+        f"table {table} {{ chain input {{ type filter hook input priority 0; policy accept; "
+        f"tcp dport {{ {ports} }} drop; tcp sport {{ {ports} }} drop; }}; }};"
+    )
+    subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["nft", "delete", "table", *table.split()], check=True)
+
+
 def until_probed(*checks: Check) -> None:
     """Until a write of each has gone through that began from now on."""
     began = time.monotonic()

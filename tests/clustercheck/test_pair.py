@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.clustercheck.proxied import STATES, Pair, code, long_alter, two_nodes, until_probed
+from tests.clustercheck.proxied import STATES, Pair, code, delay, long_alter, two_nodes, until_probed
 
 SOON = 1.0
 """Seconds from the fact to the answer."""
@@ -58,6 +58,8 @@ def test_from_the_fact_to_the_answer(pair: Pair, name: str) -> None:
         assert code(pair.check_one) == 200
     finally:
         mend(pair)
+    if name in ("desynced", "frozen"):
+        assert max(delay(pair, name) for _ in range(3)) < SOON
     pair.settle()
 
 
