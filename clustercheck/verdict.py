@@ -162,6 +162,8 @@ def others_usable(status: Status) -> bool | None:
     """Whether another member can serve; None where nobody has said who the others are."""
     if status.agent is None or status.agent.peers is None:
         return None
+    if status.facts is not None and status.facts.cluster_size == 1:
+        return False  # whatever the registry said last: the server itself knows that nobody else is in its component
     return any(peer.usable for peer in status.agent.peers)
 
 

@@ -234,3 +234,11 @@ def test_every_combination_of_the_facts_that_decide() -> None:
         drain = bool(disabled) or read_only or (agent is not None and agent.drained)
         drain = drain or (not alone and (desync or state in (2, 3))) or (among and probe is LATE)
         assert verdict(known, DEFAULT).code == (503 if down else 404 if drain else 200), known
+
+
+def test_a_node_that_is_alone_in_its_component_stays_whatever_was_heard_of_the_others() -> None:
+    """The registry is down or slow: it still names a member that is gone."""
+    alone = replace(DONOR, cluster_size=1)
+    assert verdict(status(replace(DONOR, cluster_size=2), agent=AMONG), Policy()).code == 404
+    assert verdict(status(alone, agent=AMONG), Policy()).code == 200
+    assert verdict(status(alone, agent=AMONG, disabled="by ann"), Policy()).code == 404
