@@ -65,10 +65,10 @@ class Haproxy:
         self.applied = ""  # the text that the running workers use
         self.reloads = 0
 
-    def facts(self) -> dict[str, object]:
-        """What a template must be given of this HAProxy."""
+    def facts(self, write: bool = True) -> dict[str, object]:
+        """What a template must be given of this HAProxy. The files it needs are written, if ``write``."""
         if self._wait is None:
-            self._wait = self._furnish()
+            self._wait = self._furnish(write)
         return {
             "admin_socket": self.admin,
             "socket_mode": "600",
@@ -76,13 +76,14 @@ class Haproxy:
             "wait_file": self._wait,
         }
 
-    def _furnish(self) -> str:
+    def _furnish(self, write: bool) -> str:
         """Lay down what lets new sessions wait, where this HAProxy knows Lua."""
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             told = subprocess.run([str(self._binary), "-vv"], capture_output=True, text=True, timeout=_START).stdout
             if "Built with Lua" in told:
                 path = self._folder / "wait.lua"
-                write_atomically(path, _WAIT.read_text())
+                if write:
+                    write_atomically(path, _WAIT.read_text())
                 return str(path)
         return ""
 

@@ -147,7 +147,13 @@ def clustercheck() -> int:
     return main(["clustercheck", *sys.argv[1:]])
 
 
-def _haproxy(config: Path | None, **flags: Any) -> int:
+def _haproxy(config: Path | None, action: str, facts: Path | None, **flags: Any) -> int:
+    if action != "run":
+        from haproxy.preview import show
+
+        return show(_load("haproxy", config, flags), action, facts)
+    if facts is not None:
+        raise click.UsageError("--facts is for render and diff")
     if os.getpid() == 1:
         from galerist.cli.container import proxy
 
@@ -331,8 +337,18 @@ _command(
 _command(
     "haproxy",
     _haproxy,
-    "Run HAProxy and keep it in line with the registry. Ends cleanly on SIGTERM.",
-    _settings_options("haproxy"),
+    "Run HAProxy and keep it in line with the registry. Ends cleanly on SIGTERM. "
+    "With render it prints the configuration instead, with diff how that differs from the one in force.",
+    [
+        click.Argument(["action"], type=click.Choice(["run", "render", "diff"]), default="run"),
+        click.Option(
+            ["--facts"],
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="For render and diff: JSON facts to take instead of the registry's.",
+        ),
+        *_settings_options("haproxy"),
+    ],
     _EPILOG,
 )
 _command(
