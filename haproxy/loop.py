@@ -11,23 +11,23 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 
 from galerist import model as records
 from galerist.registry.contract import Registry, RegistryError, RegistryUnusable, Swap
 from galerist.registry.keys import Keys
 from galerist.wake import Wake
+from haproxy import figures
 from haproxy.book import Book
+from haproxy.config import Config
 from haproxy.control import Mute
+from haproxy.figures import Figures
 from haproxy.filing import Filer
 from haproxy.herald import Herald
 from haproxy.memory import recall, remember
-from haproxy.model import Known, Policy, Server, model, order, understand
+from haproxy.model import Known, Server, model, order, understand
 from haproxy.moving import Overlap, demoted, elsewhere
 from haproxy.process import Haproxy, Refused
 from haproxy.render import Sources, TemplateFault, render
-from haproxy.runtime import Patience
 
 log = logging.getLogger("haproxy")
 
@@ -49,24 +49,6 @@ class Fatal(Exception):
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
         self.code = code
-
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """What the watcher needs to know. ``ttl`` is in seconds."""
-
-    cluster: str
-    proxy: str
-    host: str
-    ip: str
-    policy: Policy
-    folder: Path
-    binary: Path
-    template: Path | None
-    ttl: float
-    snippets: Path | None = None
-    patience: Patience = Patience()
-    drop_to: str = ""  # user and group of HAProxy's workers; empty: the watcher's own
 
 
 class Watcher:
@@ -98,6 +80,7 @@ class Watcher:
         )  # as it was last read: raw, and what it says
         self._moved = 0.0
         self.overlap = Overlap()
+        self._started, self._model_from, self._ended = time.time(), 0.0, 0
         self._alive = False  # HAProxy has been started or adopted
         self._said: dict[str, str] = {}
 
@@ -168,6 +151,30 @@ class Watcher:
         if self._reachable:  # else it would only wait once more for a registry that is down
             self._publish()
             self._demote()
+        self._tell_here()
+
+    def _tell_here(self) -> None:
+        """For people and metrics on this machine, whatever the registry does."""
+        now = Figures(
+            self._config.cluster,
+            self._config.proxy,
+            time.time(),
+            self._started,
+            self._model_from,
+            self._reachable,
+            tuple(server.name for server in self._servers),
+            self._haproxy.runtime.writing(),
+            self.overlap.count,
+            self.overlap.longest,
+            self._haproxy.reloads,
+            self._ended,
+            self._error or self._book.fault or self._filer.error,
+        )
+        try:
+            figures.write(self._config.folder, now)
+            self._once("figures", "")
+        except OSError as error:
+            self._once("figures", f"the status cannot be written: {error}")
 
     def _look(self) -> None:
         """Between passes: what HAProxy itself is about, without the registry."""
@@ -177,6 +184,7 @@ class Watcher:
         try:
             if self._haproxy.running() and (ended := runtime.end_sessions(drained, runtime.mover.to in others)):
                 log.info("ended %d sessions on nodes out of service, drained, or no longer the writer", ended)
+                self._ended += ended
         except Mute as error:
             self._once("mute", str(error))
         if told := self.overlap.look(runtime.writing(), others, time.monotonic()):
@@ -227,6 +235,8 @@ class Watcher:
             self._once("registry", f"the registry cannot be read, the servers known before stay: {error}")
             return None
         known = understand(members, nodes, state)
+        if known.state is not None and known.state.identity is not None:
+            self._model_from = time.time()
         self._state = (state, known.state)
         self._others = tuple(
             report

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from galerist.registry.contract import Registry, RegistryError
 from galerist.registry.keys import Keys
-from haproxy.loop import Config
+from haproxy.config import Config
 from haproxy.members import read_layout
 from haproxy.memory import parse, recall
 from haproxy.model import Known, Server, model, order, understand

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from galerist.registry.contract import RegistryUnusable
-from haproxy.loop import EX_CONFIG, EX_FAILED, Config, Fatal, Watcher
+from haproxy.config import Config
+from haproxy.loop import EX_CONFIG, EX_FAILED, Fatal, Watcher
 from haproxy.model import Policy, Wire
 from haproxy.runtime import Patience
 

@@ -148,6 +148,10 @@ def clustercheck() -> int:
 
 
 def _haproxy(config: Path | None, action: str, facts: Path | None, **flags: Any) -> int:
+    if action == "status":
+        from haproxy import figures
+
+        return figures.show(_load("haproxy", config, flags).haproxy_dir)
     if action != "run":
         from haproxy.preview import show
 
@@ -338,9 +342,9 @@ _command(
     "haproxy",
     _haproxy,
     "Run HAProxy and keep it in line with the registry. Ends cleanly on SIGTERM. "
-    "With render it prints the configuration instead, with diff how that differs from the one in force.",
+    "With render it prints the configuration instead, with diff how that differs from the one in force, with status what the watcher last said of itself.",
     [
-        click.Argument(["action"], type=click.Choice(["run", "render", "diff"]), default="run"),
+        click.Argument(["action"], type=click.Choice(["run", "render", "diff", "status"]), default="run"),
         click.Option(
             ["--facts"],
             type=click.Path(path_type=Path),

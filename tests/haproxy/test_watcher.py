@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -81,6 +82,13 @@ def test_the_registry_may_go_and_come_back_empty(proxy: Proxy, etcd: Etcd) -> No
     with etcd.frozen():
         until(lambda: "cannot be read" in proxy.log(), "the watcher has noticed")
         time.sleep(3.5)  # longer than the lease
+        status = json.loads(run(proxy, "status").stdout)
+        assert (status["registry"], status["servers"]) == (False, ["a", "b"])
+        assert status["model_age"] > 2
+        metrics = (proxy.config.parent / "galerist_haproxy.prom").read_text()
+        assert 'galerist_haproxy_registry_up{cluster="' in metrics
+        (age,) = (line.split()[-1] for line in metrics.splitlines() if line.startswith("galerist_haproxy_model_age_"))
+        assert float(age) > 1
         assert (served_by(proxy.write), served_by(proxy.read)) == ("a", "b")
         a.code = 503  # health checks decide meanwhile
         until(lambda: served_by(proxy.write) == "b", "b takes over without the registry")
