@@ -12,6 +12,7 @@ from pathlib import Path
 import pymysql
 import pytest
 
+from galerist.local import processes
 from galerist.model import State, load
 from tests.support.cluster import Cluster, TaintWatch, listing
 
@@ -150,7 +151,7 @@ def test_a_half_copied_datadir_is_no_candidate_and_is_copied_again(three: Cluste
     three.until(lambda: three.tainted("n3"), "the transfer begins")
     for process in three.mine():  # the joiner and the donor's end of the transfer, in its middle
         if any(str(three.layout.node("n3")) in word or "rsync" in word for word in process.argv):
-            os.kill(process.pid, signal.SIGKILL)
+            processes.send(process, signal.SIGKILL)  # rsync's children come and go
     three.until(lambda: not three.running("n3") and three.server_pid("n3") is None, "the joiner is dead")
     three.kill_everything()
     assert three.tainted("n3")

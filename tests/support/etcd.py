@@ -92,6 +92,8 @@ class Member:
 
     def freeze(self) -> None:
         os.kill(self.pid, signal.SIGSTOP)
+        while any(_state(thread) != "T" for thread in Path(f"/proc/{self.pid}/task").iterdir()):
+            time.sleep(0.001)  # the kernel stops one thread after the other
 
     def thaw(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
@@ -110,6 +112,14 @@ class Member:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+
+def _state(thread: Path) -> str:
+    """The letter by which the kernel names a thread's state; a thread that has just ended will do nothing more."""
+    try:
+        return (thread / "stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "T"
 
 
 class Etcd:
