@@ -19,6 +19,7 @@ from bootstrap.decide import decide
 from bootstrap.decisions import Decision
 from bootstrap.facts import UNKNOWN, Expect, Facts, Failure
 from galerist.galera.stamp import Stamp
+from galerist.logs import operation
 from galerist.model import (
     ZERO_UUID,
     Attempt,
@@ -172,6 +173,7 @@ class Agent:
             self.decision.sentence,
             type(self.decision.action),
         ):
+            operation.set(secrets.token_hex(4))
             log.info("%s", decision.sentence)
         before = (self._ack, self._taken_back)
         self.decision, self.facts = decision, facts
@@ -423,6 +425,7 @@ class Agent:
             "action": type(decision.action).__name__.lower(),
             "sentence": decision.sentence,
             "evidence": list(decision.evidence),
+            "operation": operation.get(),
         }
         try:
             self.registry.put(f"{self.keys.history}{when}-{self.who.node}", json.dumps(event, sort_keys=True))

@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,9 @@ from types import FrameType
 from bootstrap import accounts, load
 from bootstrap.agent import Agent, Who
 from bootstrap.facts import Expect
+from bootstrap.metrics import Meter
 from bootstrap.node import LocalNode
+from bootstrap.tuning import Tuner
 from galerist.galera.config import ServerConfig, warnings
 from galerist.galera.server import Places
 from galerist.galera.stamp import StampInUse
@@ -102,14 +104,18 @@ def main(settings: Settings) -> int:
         note_time=lambda: datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
     )
     loader = load.Loader(settings.init_sql, settings.app_database, settings.socket, registry, agent.keys, agent.boot)
-    wake = Wake()
+    tuner = Tuner(settings.socket, settings.server_user, registry, agent.keys, settings.node)
+    wake, meter = Wake(), Meter(time.monotonic)
     with _signals(wake) as stop:
         watch = registry.watch(agent.keys.root, wake.set)
+        figures = _figures(settings, meter)
         try:
-            _look_after(agent, loader, settings, wake, stop)
+            _look_after(agent, loader, tuner, meter, settings, wake, stop)
         finally:
+            figures()
             watch.close()
             loader.close()
+            tuner.close()
             node.release()
             registry.close()
     return 0
@@ -129,7 +135,18 @@ def _prepared(node: LocalNode, settings: Settings) -> bool:
             time.sleep(0.2)
 
 
-def _look_after(agent: Agent, loader: load.Loader, settings: Settings, wake: Wake, stop: Wake) -> None:
+def _figures(settings: Settings, meter: Meter) -> Callable[[], None]:
+    """Serve figures for Prometheus, if a port is set. Returns what ends it."""
+    if settings.agent_metrics_port is None:
+        return lambda: None
+    from galerist.metrics import serve
+
+    return serve(settings.metrics_bind, settings.agent_metrics_port, meter.figures)
+
+
+def _look_after(
+    agent: Agent, loader: load.Loader, tuner: Tuner, meter: Meter, settings: Settings, wake: Wake, stop: Wake
+) -> None:
     resolved = time.monotonic()
     while not stop.is_set():
         wake.clear()
@@ -138,8 +155,11 @@ def _look_after(agent: Agent, loader: load.Loader, settings: Settings, wake: Wak
             # Asked only while the network works: a name server that is out of reach would hold up the pass.
             agent.who = replace(agent.who, endpoint=_endpoint(settings))
             resolved = time.monotonic()
-        if not agent.step():
+        acted = agent.step()
+        meter.passed(agent.facts, agent.decision)
+        if not acted:
             loader.step(agent.decision, agent.facts)
+            tuner.step(agent.facts)
             if wake.wait(HASTE if agent.hurried else PACE):
                 stop.wait(BREATH)
     log.info("Leaving: the server is being stopped.")

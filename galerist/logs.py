@@ -7,7 +7,11 @@ import logging
 import os
 import sys
 import time
+from contextvars import ContextVar
 from typing import TextIO
+
+operation: ContextVar[str] = ContextVar("operation", default="")
+"""What the lines of this thread belong to: an id that ties a decision to what it caused."""
 
 _COLOURS = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m", "DEBUG": "\x1b[2m"}
 # Libraries that tell of every connection at info or debug
@@ -52,7 +56,8 @@ class _Text(logging.Formatter):
 
 
 class _Json(logging.Formatter):
-    """An object a line: ``time``, ``level``, ``who``, ``logger``, ``message`` and, if there is one, ``exception``."""
+    """An object a line: ``time``, ``level``, ``who``, ``logger``, ``message`` and, if there is one,
+    ``operation`` and ``exception``."""
 
     def __init__(self, who: str) -> None:
         super().__init__()
@@ -66,6 +71,8 @@ class _Json(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if operation.get():
+            event["operation"] = operation.get()
         if record.exc_info:
             event["exception"] = self.formatException(record.exc_info)
         return json.dumps(event, ensure_ascii=False)

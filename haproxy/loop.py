@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from galerist import model as records
+from galerist.metrics import Figure
 from galerist.registry.contract import Registry, RegistryError, RegistryUnusable, Swap
 from galerist.registry.keys import Keys
 from galerist.wake import Wake
-from haproxy import figures
+from haproxy import figures, metrics
 from haproxy.book import Book
 from haproxy.config import Config
 from haproxy.control import Mute
@@ -83,6 +84,13 @@ class Watcher:
         self._started, self._model_from, self._ended = time.time(), 0.0, 0
         self._alive = False  # HAProxy has been started or adopted
         self._said: dict[str, str] = {}
+        self.report: records.ProxyReport | None = None
+        self._reported = time.monotonic()
+
+    def figures(self) -> Iterator[Figure]:
+        """For Prometheus, from another thread."""
+        age = time.monotonic() - self._reported
+        return metrics.figures(self.report, self._reachable, len(self._servers), self._haproxy.reloads, age)
 
     def run(self) -> None:
         """Raises :class:`Fatal` only before HAProxy runs for the first time."""
@@ -148,8 +156,8 @@ class Watcher:
         self._end_leftovers()
         if self._servers != former:
             self._remember()
-        if self._reachable:  # else it would only wait once more for a registry that is down
-            self._publish()
+        self._publish()
+        if self._reachable:
             self._demote()
         self._tell_here()
 
@@ -354,6 +362,9 @@ class Watcher:
             drained=self._drained,
             error=self._error or self._book.fault or self._filer.error,
         )
+        self.report, self._reported = report, time.monotonic()
+        if not self._reachable:  # it would only wait once more for a registry that is down
+            return
         try:
             self._herald.publish(report)
         except RegistryError as error:

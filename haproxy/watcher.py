@@ -49,7 +49,11 @@ def main(settings: Settings) -> int:
             try:
                 watcher = Watcher(config, registry)
                 _on_signals(watcher)
-                watcher.run()
+                end = _figures(settings, watcher)
+                try:
+                    watcher.run()
+                finally:
+                    end()
             finally:
                 registry.close()
     except RegistryUnusable as error:
@@ -59,6 +63,15 @@ def main(settings: Settings) -> int:
         print(f"galerist haproxy: {error}", file=sys.stderr)
         return error.code
     return 0
+
+
+def _figures(settings: Settings, watcher: Watcher) -> Callable[[], None]:
+    """Serve figures for Prometheus, if a port is set. Returns what ends it."""
+    if settings.proxy_metrics_port is None:
+        return lambda: None
+    from galerist.metrics import serve
+
+    return serve(settings.metrics_bind, settings.proxy_metrics_port, watcher.figures)
 
 
 def configure(settings: Settings) -> Config:

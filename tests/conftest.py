@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-CLUSTERS = ("tests/integration/", "tests/faults/")
+CLUSTERS = ("tests/integration/", "tests/faults/", "tests/cli/")
 """Folders whose tests run whole clusters. One after another: several at once would measure each other's load, and a
 cluster that is down would lose its ports to the next."""
 

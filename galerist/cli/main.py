@@ -530,6 +530,39 @@ _command(
     ],
     _EPILOG,
 )
+
+
+@galerist.group("config", short_help="Settings of running servers, for the whole cluster.")
+def config_group() -> None:
+    """Settings of running servers, for the whole cluster. They are applied without a restart."""
+
+
+def _config(name: str, help: str, parameters: list[click.Parameter]) -> None:
+    def run(config: Path | None, dir: Path | None, **words: Any) -> int:
+        flags = {key: words.pop(key) for key in list(words) if key in _LIST_KEYS}
+        settings = _settings_unless_dir("list", config, dir, flags)
+        from galerist.cli import config as commands
+
+        code: int = getattr(commands, f"{name}_command")(settings, dir, **words)
+        return code
+
+    options = [*parameters, _DIR, *_settings_options("list")]
+    config_group.add_command(click.Command(name, callback=run, params=options, help=help, epilog=_EPILOG))
+
+
+_LIST_KEYS = {field.key for field in FIELDS if "list" in field.parts}
+_config("show", "What is set, and which nodes have it.", [_FORMAT])
+_config(
+    "set",
+    "Set: NAME=VALUE. A wrong name lists those that can be set.",
+    [click.Argument(["pairs"], nargs=-1, required=True, metavar="NAME=VALUE...")],
+)
+_config(
+    "unset",
+    "Set no longer; running servers keep the value until their next restart.",
+    [click.Argument(["names"], nargs=-1, required=True, metavar="NAME...")],
+)
+_config("edit", "All of it in your editor.", [])
 _command(
     "pause",
     _person("pause"),

@@ -20,16 +20,18 @@ SHARED_PORTS = {
     "all_port": 13308,
     "stats_port": 18404,
     "dashboard_port": 18405,
+    "proxy_metrics_port": 18406,
     "etcd_port": 12379,
     "etcd_peer_port": 12380,
 }
-# Add the number of the node: n1 has 13311, 14561, 14571, 14441 and 19201.
+# Add the number of the node: n1 has 13311, 14561, 14571, 14441, 19201 and 19301.
 NODE_PORTS = {
     "sql_port": 13310,
     "gcomm_port": 14560,
     "ist_port": 14570,
     "sst_port": 14440,
     "check_port": 19200,
+    "agent_metrics_port": 19300,
 }
 
 

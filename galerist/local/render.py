@@ -33,9 +33,13 @@ def node_settings(plan: Plan, layout: Layout, node: str) -> dict[str, object]:
     """For `galerist bootstrap` and `galerist clustercheck` of one node."""
     values = common_settings(plan)
     values |= {"node": node, "host": LOOPBACK, "bind": LOOPBACK, "unit": f"galera@{node}"}
-    values |= {key: plan.port(key, node) for key in ("sql_port", "gcomm_port", "ist_port", "sst_port", "check_port")}
+    values |= {
+        key: plan.port(key, node)
+        for key in ("sql_port", "gcomm_port", "ist_port", "sst_port", "check_port", "agent_metrics_port")
+    }
     values |= {
         "check_bind": LOOPBACK,
+        "metrics_bind": LOOPBACK,
         "datadir": str(layout.datadir(node)),
         "stamp_dir": str(layout.node(node) / "stamp"),
         "run_dir": str(layout.sockets() / node),
@@ -58,7 +62,10 @@ def proxy_settings(plan: Plan, layout: Layout) -> dict[str, object]:
     """For `galerist haproxy`."""
     values = common_settings(plan)
     values |= {"proxy": "local", "proxy_host": LOOPBACK, "proxy_bind": LOOPBACK, "stats_bind": LOOPBACK}
-    values |= {key: plan.port(key) for key in ("write_port", "read_port", "all_port", "stats_port")}
+    values |= {
+        key: plan.port(key) for key in ("write_port", "read_port", "all_port", "stats_port", "proxy_metrics_port")
+    }
+    values["metrics_bind"] = LOOPBACK
     values["haproxy_dir"] = str(layout.haproxy())
     return values
 

@@ -41,6 +41,16 @@ class Keys:
         return f"{self.root}init"
 
     @property
+    def config(self) -> str:
+        """Settings of running servers, given for the whole cluster."""
+        return f"{self.root}config"
+
+    @property
+    def tuned(self) -> str:
+        """What each agent says of having applied them."""
+        return f"{self.root}tuned/"
+
+    @property
     def components(self) -> str:
         """Where confd templates and fleet-era clients look for the SQL listeners."""
         return f"/components/{self.cluster}/"

@@ -332,6 +332,14 @@ class Settings:
     dashboard_password: Secret | None = _secret(
         "password for orders by way of the web page; without it the page only shows", _PAGE
     )
+    # -- figures for Prometheus; those of the health endpoint are on its own port, page /metrics
+    agent_metrics_port: int | None = _setting(
+        kinds.PORT, None, "port of the agent's figures for Prometheus; none without it", _AGENT, default_text=""
+    )
+    proxy_metrics_port: int | None = _setting(
+        kinds.PORT, None, "port of the watcher's figures for Prometheus; none without it", _PROXY, default_text=""
+    )
+    metrics_bind: str = _setting(kinds.BIND, "*", "address that these ports listen on", (*_AGENT, *_PROXY))
     # -- logging
     log_level: str = _setting(kinds.choice("debug", "info", "warning", "error"), "info", "least level that is logged")
     log_format: str = _setting(kinds.choice("text", "json"), "text", "how log lines look")

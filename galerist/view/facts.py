@@ -30,6 +30,7 @@ class Event:
     action: str
     sentence: str
     evidence: tuple[str, ...] = ()
+    operation: str = ""  # ties it to the lines of the node's log
 
 
 def read(registry: Registry, cluster: str) -> Cluster:

@@ -6,10 +6,13 @@ GALERIST_GOLDEN=write makes the files anew: read the difference before you commi
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -18,8 +21,9 @@ from pathlib import Path
 
 import pytest
 
+from galerist.cli.main import main
 from galerist.local import ports
-from tests.support.cluster import Cluster, galerist
+from tests.support.cluster import Cluster
 
 GOLDEN = Path(__file__).parent / "golden"
 WRITE = os.environ.get("GALERIST_GOLDEN") == "write"
@@ -33,6 +37,14 @@ _REPLACED = (
     (r"\b\d{2,}(\.\d+)?\b", "N"),
     (r"[ \t]+", " "),
 )
+
+
+def galerist(*words: str) -> subprocess.CompletedProcess[str]:
+    """A command in this process, which is quicker; what a user sees is the same."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(list(words))
+    return subprocess.CompletedProcess(list(words), code, out.getvalue(), err.getvalue())
 
 
 def plain(text: str) -> str:
@@ -134,11 +146,22 @@ def test_each_state_in_its_words(three: Cluster) -> None:
     three.start("n3")
     settled(three)
 
+    events = json.loads(galerist("history", "--format", "json", "--dir", str(three.layout.dir)).stdout)
+    untied = [
+        event for event in events if event["action"] != "order" and not re.fullmatch("[0-9a-f]{8}", event["operation"])
+    ]
+    assert len(events) > 10 and untied == []
+    secrets = [file.read_text().strip() for file in (three.layout.dir / "secrets").iterdir()]
+    texts = {file.name: file.read_text(errors="replace") for file in three.layout.logs.iterdir()}
+    assert len(secrets) == 5 and [(name, one) for name, text in texts.items() for one in secrets if one in text] == []
+
 
 def test_a_registry_that_is_split_or_silent_is_one_sentence(three: Cluster) -> None:
     with tempfile.TemporaryDirectory(prefix="galerist-etcd-") as folder:
-        client, peer, other = 23790, 23800, 23801
-        assert not ports.answers(client)
+        with socket.socket() as first, socket.socket() as second, socket.socket() as third:
+            for one in (first, second, third):
+                one.bind(("127.0.0.1", 0))
+            client, peer, other = (one.getsockname()[1] for one in (first, second, third))
         member = subprocess.Popen(
             [
                 "etcd", "--name=a", f"--data-dir={folder}", f"--listen-client-urls=http://127.0.0.1:{client}",
@@ -168,6 +191,25 @@ def test_a_registry_that_is_split_or_silent_is_one_sentence(three: Cluster) -> N
         assert run.returncode == 1 and len(run.stderr.strip().splitlines()) == 1, run.stderr
     finally:
         three.signal("etcd", signal.SIGCONT)
+
+
+def test_settings_of_running_servers(three: Cluster) -> None:
+    folder = ("--dir", str(three.layout.dir))
+    wrong = galerist("config", "set", "innodb_flush_log_at_trx_commit=2", *folder)
+    assert wrong.returncode == 2 and "loses commits" in wrong.stderr
+    pids = three.server_pids()
+    assert galerist("config", "set", "max_connections=321", "long-query-time=2.5", *folder).returncode == 0
+    asked = "SELECT @@GLOBAL.max_connections, @@GLOBAL.long_query_time"
+    three.until(lambda: {three.sql(node, asked) for node in three.nodes} == {((321, 2.5),)}, "all servers to have it")
+    assert three.server_pids() == pids, "without a restart"
+    three.until(lambda: galerist("config", "show", *folder).stdout.count("applied") == 3, "all agents to say so")
+    three.kill_server("n3")
+    three.serving()
+    three.until(lambda: three.sql("n3", asked) == ((321, 2.5),), "a new server to have it too")
+    assert galerist("config", "unset", "max_connections", *folder).returncode == 0
+    shown = json.loads(galerist("config", "show", "--format", "json", *folder).stdout)
+    assert shown["mariadb"] == {"long_query_time": "2.500000"}
+    assert "A person set: long_query_time" in galerist("history", *folder).stdout
 
 
 def test_list_follows_what_happens(three: Cluster) -> None:

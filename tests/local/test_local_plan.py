@@ -23,7 +23,7 @@ def a_plan(count: int = 3, **changes: object) -> Plan:
 
 def test_defaults_are_distinct_for_the_largest_cluster() -> None:
     ports = wanted_ports(names(planning.MOST_NODES))
-    assert len(set(ports.values())) == len(ports) == 7 + 5 * 9
+    assert len(set(ports.values())) == len(ports) == 8 + 6 * 9
     assert max(ports.values()) <= planning.LAST_PORT
 
 

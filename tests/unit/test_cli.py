@@ -191,6 +191,7 @@ def test_an_interrupt_exits_with_130(monkeypatch: pytest.MonkeyPatch, capsys: py
 
 @pytest.fixture
 def restored_logging(monkeypatch: pytest.MonkeyPatch) -> None:
+    logs.operation.set("")
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", list(root.handlers))
     monkeypatch.setattr(root, "level", root.level)
@@ -216,6 +217,14 @@ def test_json_lines(restored_logging: None) -> None:
     event = json.loads(logged(StringIO(), "json"))
     assert event.pop("time").endswith("Z")
     assert event == {"level": "warning", "who": "n1", "logger": "bootstrap.agent", "message": "wait for n2"}
+
+
+def test_lines_of_one_operation_carry_its_id(restored_logging: None) -> None:
+    former = logs.operation.set("0a1b2c3d")
+    try:
+        assert json.loads(logged(StringIO(), "json"))["operation"] == "0a1b2c3d"
+    finally:
+        logs.operation.reset(former)
 
 
 def test_colours_only_on_a_terminal_that_wants_them(restored_logging: None, monkeypatch: pytest.MonkeyPatch) -> None:
