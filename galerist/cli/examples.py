@@ -79,6 +79,17 @@ galerist resume --dir /tmp/play
     "history": """
 galerist history --dir /tmp/play
 """,
+    "logs": """
+galerist logs --dir /tmp/play
+galerist logs n1 n2 -n 50 --dir /tmp/play
+""",
+    "sql": """
+galerist sql --dir /tmp/play
+galerist sql --node n2 --dir /tmp/play -- -e 'SHOW STATUS LIKE "wsrep%"'
+""",
+    "completion": """
+galerist completion bash > /etc/bash_completion.d/galerist
+""",
     "version": """
 galerist version
 """,

@@ -308,9 +308,53 @@ def _doctor(config: Path | None, dir: Path | None, format: str, **flags: Any) ->
     return doctor_command(settings, wrong, layout, format)
 
 
-def _version() -> int:
-    print(f"galerist {__version__}")
+def _logs(config: Path | None, dir: Path | None, lines: int, nodes: tuple[str, ...]) -> int:
+    files: list[tuple[str, Path]] = []
+    if dir is not None:
+        from galerist.local import plan
+        from galerist.local.layout import locate
+
+        layout = locate(dir, None)
+        if not layout.plan.exists():
+            raise click.UsageError(f"{layout.dir} holds no cluster of `galerist up`; give the folder that it printed")
+        known = plan.load(layout.plan.read_text()).nodes
+        strangers = [node for node in nodes if node not in known]
+        if strangers:
+            raise click.UsageError(f"no node {strangers[0]} is known here (known: {', '.join(known)})")
+        for node in nodes or known:
+            files += [(node, layout.log(node)), (f"{node} mariadbd", layout.error_log(node))]
+    else:
+        settings = _load("logs", config, {})
+        files = [(f"{settings.node} mariadbd", settings.error_log)]
+    from galerist.cli.journal import logs_command
+
+    return logs_command(tuple(files), lines)
+
+
+def _sql(
+    config: Path | None, dir: Path | None, to: str | None, node: str | None, words: tuple[str, ...], **flags: Any
+) -> int:
+    if to is not None and node is not None:
+        raise click.UsageError(f"--{to} and --node exclude one another")
+    settings = _settings_unless_dir("list", config, dir, flags)
+    from galerist.cli.client import sql_command
+
+    return sql_command(settings, dir, to or "write", node, words)
+
+
+def _completion(shell: str) -> int:
+    from click.shell_completion import get_completion_class
+
+    made = get_completion_class(shell)
+    assert made is not None  # one of the three that click knows
+    print(made(galerist, {}, "galerist", "_GALERIST_COMPLETE").source())
     return 0
+
+
+def _version() -> int:
+    from galerist.cli.parts import version_command
+
+    return version_command()
 
 
 _command(
@@ -584,7 +628,40 @@ _command(
     [_DIR, _FORMAT, *_settings_options("list")],
     _EPILOG,
 )
-_command("version", _version, "Print the version.", [])
+_command(
+    "logs",
+    _logs,
+    "Show the logs of agents and servers, merged by time. With --dir of all nodes, else the server's on this machine.",
+    [
+        click.Argument(["nodes"], nargs=-1, metavar="[NODE]..."),
+        click.Option(
+            ["-n", "--lines"], type=click.IntRange(0), default=200, help="How many, from the end; 0: all. [200]"
+        ),
+        _DIR,
+        _CONFIG,
+    ],
+)
+_command(
+    "sql",
+    _sql,
+    "Open MariaDB's client in the right place. What follows -- is passed on to it.",
+    [
+        click.Option(["--write", "to"], flag_value="write", help="The write port. [so without any of these]"),
+        click.Option(["--read", "to"], flag_value="read", help="The read port."),
+        click.Option(["--node"], metavar="NODE", help="This node, past the proxy."),
+        click.Argument(["words"], nargs=-1, type=click.UNPROCESSED, metavar="[-- OPTION...]"),
+        _DIR,
+        *_settings_options("list"),
+    ],
+    _EPILOG,
+)
+_command(
+    "completion",
+    _completion,
+    "Print what makes a shell complete galerist's words.",
+    [click.Argument(["shell"], type=click.Choice(["bash", "zsh", "fish"]))],
+)
+_command("version", _version, "Print the version of every part on this machine.", [])
 
 if __name__ == "__main__":
     sys.exit(main())

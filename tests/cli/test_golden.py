@@ -204,6 +204,7 @@ def test_settings_of_running_servers(three: Cluster) -> None:
     assert three.server_pids() == pids, "without a restart"
     three.until(lambda: galerist("config", "show", *folder).stdout.count("applied") == 3, "all agents to say so")
     three.kill_server("n3")
+    three.until(lambda: three.member("n3").get("server_pid") not in (None, pids["n3"]), "a new server of n3")
     three.serving()
     three.until(lambda: three.sql("n3", asked) == ((321, 2.5),), "a new server to have it too")
     assert galerist("config", "unset", "max_connections", *folder).returncode == 0

@@ -103,7 +103,18 @@ def test_the_command_line_imports_nothing_heavy(heavy: str) -> None:
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["version"]) == 0
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"galerist {__version__}\n" * 2
+    first, *parts = capsys.readouterr().out.splitlines()
+    assert first == parts[-1] == f"galerist {__version__}"
+    assert any(re.fullmatch(r"mariadbd 1\d\.\d+\.\d+-MariaDB", part) for part in parts)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", shell]) == 0
+    assert "_GALERIST_COMPLETE" in capsys.readouterr().out
+    environ = os.environ | {"_GALERIST_COMPLETE": "bash_complete", "COMP_WORDS": "galerist swi", "COMP_CWORD": "1"}
+    run = subprocess.run([sys.executable, "-m", "galerist"], env=environ, capture_output=True, text=True)
+    assert run.stdout.strip().endswith("switchover")
 
 
 @pytest.mark.parametrize(
