@@ -119,7 +119,7 @@ class Collector:
             self._cluster, self._events = read(self._registry, self._name), read_events(self._registry, self._name)
             self._read_at, self._health = time.monotonic(), Health()
         except RegistryError as error:
-            self._fail(f"{error}.")
+            self._fail(f"{str(error)[:1].upper()}{str(error)[1:]}.")
         except Malformed as error:
             self._fail(f"It holds a record that galerist did not write: {error}.")
 
