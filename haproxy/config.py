@@ -24,4 +24,5 @@ class Config:
     ttl: float
     snippets: Path | None = None
     patience: Patience = Patience()
+    reload: str = "child"  # or how a HAProxy that somebody else runs is told to reload
     drop_to: str = ""  # user and group of HAProxy's workers; empty: the watcher's own

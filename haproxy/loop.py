@@ -21,6 +21,7 @@ from haproxy import figures, metrics
 from haproxy.book import Book
 from haproxy.config import Config
 from haproxy.control import Mute
+from haproxy.elsewhere import Elsewhere
 from haproxy.figures import Figures
 from haproxy.filing import Filer
 from haproxy.herald import Herald
@@ -63,7 +64,11 @@ class Watcher:
         self._registry = registry
         self._keys = Keys(config.cluster)
         self._herald = Herald(registry, config.cluster, config.proxy, config.ttl)
-        self._haproxy = Haproxy(config.binary, config.folder, config.patience)
+        self._haproxy = (
+            Haproxy(config.binary, config.folder, config.patience)
+            if config.reload == "child"
+            else Elsewhere(config.binary, config.folder, config.patience, config.reload)
+        )
         self._book = Book(config.template, config.snippets, config.folder / "template.json")
         self._memory = config.folder / "model.json"
         self._servers: tuple[Server, ...] = ()
@@ -258,14 +263,16 @@ class Watcher:
         wanted = model(self._servers, self._config.policy)
         haproxy, running = self._haproxy, self._haproxy.running()
         if self._alive and not running:
-            log.error("HAProxy has ended: it is started again")
+            self._once("ended", "HAProxy has ended")
         text, sources = "", None
         try:
             sources = self._book.sources(self._trial)
             text = render(wanted, self._facts(), sources)
             if running:
                 before = haproxy.applied
-                reason = haproxy.follow(text, self._elsewhere())
+                # A worker whose stats socket somebody has removed can be led again only by the next one.
+                gone = "" if haproxy.admin.exists() else f"{haproxy.admin} is gone"
+                reason = gone or haproxy.follow(text, self._elsewhere())
                 if not reason:
                     if text != before:
                         self._filer.changed()
@@ -284,6 +291,8 @@ class Watcher:
             self._fine(sources)
         except Mute as error:  # it is looked at again soon
             self._once("mute", str(error))
+            if not haproxy.running():
+                self.stop.wait(_LOOK)
         except (TemplateFault, Refused, OSError) as error:
             if sources and not isinstance(error, OSError) and self._book.refuse(sources, str(error)):
                 self.wake.set()  # once more, with the last good template
@@ -304,6 +313,7 @@ class Watcher:
             return str(error)
 
     def _fine(self, sources: Sources) -> None:
+        self._once("ended", "")
         self._alive = True
         self._served = self._servers
         self._book.accept(sources)

@@ -81,11 +81,14 @@ class Haproxy:
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             told = subprocess.run([str(self._binary), "-vv"], capture_output=True, text=True, timeout=_START).stdout
             if "Built with Lua" in told:
-                path = self._folder / "wait.lua"
-                if write:
-                    write_atomically(path, _WAIT.read_text())
-                return str(path)
+                return self._lay_down(write)
         return ""
+
+    def _lay_down(self, write: bool) -> str:
+        path = self._folder / "wait.lua"
+        if write:
+            write_atomically(path, _WAIT.read_text())
+        return str(path)
 
     # -- is it there? ---------------------------------------------------------------------
 
@@ -274,7 +277,7 @@ class Haproxy:
                 os.killpg(pid, number)
             else:
                 os.kill(pid, number)
-        return _until(lambda: not self.running(), patience)
+        return until(lambda: not self.running(), patience)
 
     # -- start, reload --------------------------------------------------------------------
 
@@ -293,7 +296,7 @@ class Haproxy:
             )
         self._master = (self._child.pid, start_time(self._child.pid) or 0)
         self._remember()
-        if not _until(lambda: not self.running() or self._answers(()), _START) or not self.running():
+        if not until(lambda: not self.running() or self._answers(()), _START) or not self.running():
             text = _alerts(self._log.read_bytes()[begin:].decode(errors="replace"))
             self._kill(signal.SIGKILL)
             raise Refused(text)
@@ -304,7 +307,7 @@ class Haproxy:
             before = self.processes()
             with contextlib.suppress(Mute):  # the master closes its socket as it replaces itself
                 ask(self._master_socket, "reload")
-            over = _until(lambda: not self.running() or self._answers(before.alive) or self._failed(before), _START)
+            over = until(lambda: not self.running() or self._answers(before.alive) or self._failed(before), _START)
         except Mute as error:
             raise Refused(str(error)) from error
         if not over or not self._answers(before.alive):
@@ -373,7 +376,8 @@ def _alerts(text: str) -> str:
     return "; ".join(told or lines) or " ".join(text.split())[-300:] or "HAProxy has not said why"
 
 
-def _until(condition: Callable[[], bool], patience: float) -> bool:
+def until(condition: Callable[[], bool], patience: float) -> bool:
+    """Wait, at most ``patience`` seconds, until it holds; whether it does."""
     deadline = time.monotonic() + patience
     while not condition():
         if time.monotonic() > deadline:

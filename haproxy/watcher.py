@@ -38,7 +38,7 @@ def main(settings: Settings) -> int:
     from galerist.registry.open import open_registry
 
     try:
-        if not os.access(settings.haproxy_binary, os.X_OK):
+        if settings.haproxy_reload == "child" and not os.access(settings.haproxy_binary, os.X_OK):
             raise Fatal(
                 EX_UNAVAILABLE,
                 f"there is no program {settings.haproxy_binary}: install haproxy, or set haproxy_binary to where it is",
@@ -105,6 +105,7 @@ def configure(settings: Settings) -> Config:
         template=settings.haproxy_template,
         snippets=settings.haproxy_snippets,
         ttl=settings.ttl,
+        reload=settings.haproxy_reload,
         drop_to=_unprivileged(),
     )
 

@@ -208,6 +208,11 @@ CLIENT_HOST = _text(
 )
 DATABASE = _text("database name", r"([A-Za-z0-9_$-]{1,64})?", "give at most 64 letters, digits, '_', '$' and '-'")
 PLAIN = _text("text", r"[^\x00-\x1f]*", "leave out control characters")
+RELOAD = _text(
+    "way",
+    r"child|socket|systemd:[A-Za-z0-9:_.@\\-]{1,255}|pidfile:/[^\x00-\x1f]+|docker:[A-Za-z0-9][A-Za-z0-9_.-]*",
+    "give child, socket, systemd:UNIT, pidfile:/PATH or docker:CONTAINER",
+)
 HOST = Kind("host", _host, "give a host name or an IP address, without a port")
 BIND = Kind("address", _bind, "give an IP address of this machine, or * for all")
 BINDS = Kind("addresses", _binds, "give IP addresses of this machine, separated by commas, or * for all", (list,))

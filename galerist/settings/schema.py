@@ -302,6 +302,9 @@ class Settings:
     haproxy_binary: Path = _setting(
         kinds.PATH, _program("haproxy"), "HAProxy's program", _PROXY, default_text="haproxy where it is found"
     )
+    haproxy_reload: str = _setting(
+        kinds.RELOAD, "child", "child: galerist runs HAProxy; else how one that it does not run reloads", _PROXY
+    )
     haproxy_template: Path | None = _file("your own Jinja2 template for HAProxy's configuration", _PROXY)
     haproxy_snippets: Path | None = _file("folder of your own lines for sections of HAProxy's configuration", _PROXY)
     proxy_stop_after: float = _setting(
