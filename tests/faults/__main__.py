@@ -17,6 +17,9 @@ from tests.faults.network import Needs, require, sweep
 from tests.faults.probe import Prober
 from tests.faults.rounds import Ledger, Result
 
+GROWTH = 8192
+"""KiB of resident memory by which a part may have grown: Python's and MariaDB's allocators do not give back at once."""
+
 LINE = "{:>5} {:>4} {:>4} {:>6} {:>6} {:>6} {:>6} {:>10}  {}"
 
 
@@ -33,6 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
     print(LINE.format("round", "gens", "ssts", "acked", "gap", "writes", "full", "violations", "faults"), flush=True)
     results = run(options, top)
     print(summary(results))
+    if results:
+        table, grown = leaks(results)
+        print(table)
+        results[-1].violations += grown
     violations = sum(len(result.violations) for result in results)
     for result in results:
         for text in result.violations:
@@ -134,6 +141,25 @@ def summary(results: list[Result]) -> str:
         bad = sum(len(result.violations) for result in those)
         lines.append(f"{kind:<20} {len(those):>6} {bad:>10} {_number(writes):>8} {_number(full):>14}")
     return "\n".join(lines)
+
+
+def leaks(results: list[Result]) -> tuple[str, list[str]]:
+    """What each agent, health endpoint and watcher took at the end of the first and of the last round that it lived
+    through (of each part the process that lived longest); and what has grown by more than a busy moment explains."""
+    lives: dict[str, dict[int, list[dict[str, int]]]] = collections.defaultdict(lambda: collections.defaultdict(list))
+    for result in results:
+        for part, sizes in result.notes.get("sizes", {}).items():
+            lives[part][sizes["pid"]].append(sizes)
+    lines, grown = ["", f"{'part':<10} {'rounds':>6} {'memory, KiB':>18} {'threads':>10} {'open files':>12}"], []
+    for part, processes in sorted(lives.items()):
+        life = max(processes.values(), key=len)
+        first, last = life[0], life[-1]
+        change = {what: f"{first[what]} > {last[what]}" for what in ("rss", "threads", "files")}
+        lines.append(f"{part:<10} {len(life):>6} {change['rss']:>18} {change['threads']:>10} {change['files']:>12}")
+        for what, most in (("rss", GROWTH), ("threads", 2), ("files", 40)):
+            if last[what] - first[what] > most:
+                grown.append(f"leak: {what} of {part} went from {first[what]} to {last[what]} in {len(life)} rounds")
+    return "\n".join(lines), grown
 
 
 if __name__ == "__main__":

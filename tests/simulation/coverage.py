@@ -25,6 +25,9 @@ DEFENSIVE = (
     "waiting for the server to report its view",
     "not in the Primary Component that was to be bootstrapped",
     "could not be made the Primary Component",
+    "waiting for the server of {listed(running)} to stop, since the commits between",
+    "was given for another position",
+    "ordered: Wait: failed",
     "may hold the commits between, but it can be no candidate",
 )
 """Branches for what only a person or a mistaken program can bring about; tests/unit/test_decide.py has them."""

@@ -6,16 +6,11 @@ import logging
 
 import pytest
 
-from tests.simulation import survivors  # noqa: F401  # more scenarios
-from tests.simulation.mutants import caught
+from tests.simulation.mutants import DOCUMENT, documented, tried
 from tests.simulation.scenarios import SCENARIOS
 from tests.simulation.wrong import MUTANTS, Mutant
 
-IN_TESTS = 400
-"""Schedules per mutant in the tests, before the scenarios; make mutants gives them more."""
-
-LATE = {"ahead_is_overwritten", "no_nonce", "opens_without_the_registry", "hung_server_counts_as_down"}
-"""Mutants for which so few are not enough."""
+TABLE = documented(DOCUMENT.read_text())
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +23,13 @@ def test_a_schedule_that_broke_the_first_draft(name: str) -> None:
     assert SCENARIOS[name]() is None  # a broken promise is raised
 
 
-@pytest.mark.parametrize("mutant", [m for m in MUTANTS if m.name not in LATE], ids=lambda mutant: mutant.name)
-def test_a_mutant_is_caught(mutant: Mutant) -> None:
-    assert caught(mutant, 1, IN_TESTS) is not None
+def test_the_table_of_mutants_is_complete() -> None:
+    told = {name: line for name, (line, _, _) in TABLE.items()}
+    assert told == {mutant.name: mutant.line for mutant in MUTANTS}, "run: python -m tests.simulation.mutants --write"
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_mutant_is_caught_by_what_the_table_says(mutant: Mutant) -> None:
+    _, where, broken = TABLE[mutant.name]
+    violation = tried(mutant, where)
+    assert violation is not None and violation.promise == broken

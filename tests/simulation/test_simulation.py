@@ -12,7 +12,7 @@ from tests.simulation.galera import Violation
 from tests.simulation.schedule import TOTAL, Schedule, draw, run, shrunk
 
 
-@pytest.mark.parametrize("first", range(1, 1501, 250))
+@pytest.mark.parametrize("first", range(1, 2001, 250))
 def test_no_promise_is_broken(first: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)
     for seed in range(first, first + 250):

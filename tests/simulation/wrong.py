@@ -224,7 +224,8 @@ def addresses_are_remembered() -> list[Patch]:
 def any_primary_is_the_primary() -> list[Patch]:
     def before(facts: Facts) -> Facts | Decision:
         me = facts.me
-        if facts.answered and me.synced and not me.opened and me.view is None:
+        known = me.identity is not None and me.view is not None and history.has(me.identity, me.view.generation)
+        if facts.answered and me.synced and not me.opened and not known and me.attempt is None:
             return Decision(rules.Open(), "Synced: opening.")
         return facts
 
@@ -371,7 +372,7 @@ def the_taint_is_cleared_early() -> list[Patch]:
 @mutant("rule 6: open only when recorded")
 def opens_when_synced() -> list[Patch]:
     def before(facts: Facts) -> Facts | Decision:
-        if facts.me.synced and not facts.me.opened:
+        if facts.attempting and facts.me.attempt is not None and facts.me.synced and not facts.me.opened:
             return Decision(rules.Open(), "Synced: opening.")
         return facts
 
@@ -497,4 +498,9 @@ def opens_without_the_registry() -> list[Patch]:
             return Decision(rules.Open(), "Synced: opening.")
         return facts
 
-    return deciding(before)
+    real = agents.Agent._put
+
+    def put(self: agents.Agent, record: Any) -> bool:
+        return real(self, record) if self.facts is not None and self.facts.answered else True
+
+    return [*deciding(before), (agents.Agent, "_put", put)]

@@ -222,6 +222,14 @@ def test_who_joined_a_generation_and_received_nothing_of_it_does_not_go_before_a
     assert isinstance(decide(facts(ahead, c, state=state, nodes=held("b", "c"))).action, rules.Change)
 
 
+def test_while_commits_may_lie_elsewhere_a_server_that_runs_elsewhere_is_waited_for() -> None:
+    # d left before the last view, and runs without a Primary Component; it has never been a candidate (it is tainted)
+    a, b = report("a", 5, view=view(12, "a", "b")), report("b", 5, view=view(12, "a", "b"))
+    d = report("d", None, data=Data.TAINTED, server=Server.UP, cluster_status="non-Primary")
+    made = decide(facts(a, b, d, state=State(identity=OLD, view=view(12, "a", "b")), nodes=held("a", "b")))
+    assert isinstance(made.action, rules.Wait) and "the server of d to stop" in made.sentence
+
+
 # -- rule 7 ----------------------------------------------------------------------------------
 
 

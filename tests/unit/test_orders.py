@@ -9,7 +9,7 @@ import pytest
 from bootstrap import orders
 from bootstrap.decide import decide
 from bootstrap.decisions import Ack, Bootstrap, Recover, Refuse, SetAside, Stop, Wait
-from bootstrap.facts import Expect, Facts
+from bootstrap.facts import Expect, Facts, Failure
 from bootstrap.orders import Refused
 from galerist.model import (
     Claim,
@@ -198,3 +198,12 @@ def test_a_paused_agent_decides_nothing_and_names_the_way_out() -> None:
     assert resumed is not None and not resumed.paused
     with pytest.raises(Refused):
         orders.resume(STATE)
+
+
+def test_an_order_for_another_position_or_after_a_failed_start_is_not_carried_out() -> None:
+    order = orders.recover(STATE, (report("n1"),), "n1", "cccccccc")
+    assert order.state is not None
+    other = decide(facts(report("n1", 9), (), order.state))
+    assert isinstance(other.action, Refuse) and "another position" in other.sentence
+    failed = decide(facts(report("n1"), (), order.state, failure=Failure("The disk is full.", "make room", 3.0)))
+    assert isinstance(failed.action, Wait) and failed.sentence == "The disk is full."
