@@ -114,6 +114,7 @@ class Who:
     unit: str = ""
     pid: int | None = None
     ttl: float = 10.0
+    advertises: bool = True  # else a sidekick says where the SQL listener is: one owner of these keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +273,7 @@ class Agent:
     def _values(self, me: Report) -> dict[str, str]:
         """What the registry holds for this node while it reports this."""
         values = {self.keys.members + me.node: dump(me)}
-        if me.opened and me.primary and not self.leaving:
+        if self.who.advertises and me.opened and me.primary and not self.leaving:
             base = f"{self.keys.components}{me.node}/"
             values[base + "host"] = me.endpoint.host
             values[base + "ip"] = me.endpoint.ip

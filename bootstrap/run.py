@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import datetime
-import ipaddress
 import logging
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +20,7 @@ from bootstrap.facts import Expect
 from bootstrap.metrics import Meter
 from bootstrap.node import LocalNode
 from bootstrap.tuning import Tuner
+from galerist.endpoints import resolve
 from galerist.galera.config import ServerConfig, warnings
 from galerist.galera.server import Places
 from galerist.galera.stamp import StampInUse
@@ -97,6 +96,7 @@ def main(settings: Settings) -> int:
             unit=settings.unit,
             pid=os.getpid(),
             ttl=settings.ttl,
+            advertises=settings.advertise == "agent",
         ),
         node,
         registry,
@@ -199,21 +199,7 @@ def _expect(settings: Settings) -> Expect:
 
 
 def _endpoint(settings: Settings) -> Endpoint:
-    return Endpoint(settings.host, _address(settings.host), settings.sql_port, settings.gcomm_port, settings.check_port)
-
-
-def _address(host: str) -> str:
-    """The address for readers that want one; a name that does not resolve now is given as it is."""
-    try:
-        return str(ipaddress.ip_address(host))
-    except ValueError:
-        pass
-    try:
-        found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
-    except OSError:
-        return host
-    # Debian's /etc/hosts leads a machine's own name to 127.0.1.1, which is of no use to others
-    return next((address for address in found if not ipaddress.ip_address(address).is_loopback), host)
+    return Endpoint(settings.host, resolve(settings.host), settings.sql_port, settings.gcomm_port, settings.check_port)
 
 
 def _places(settings: Settings) -> Places:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
+import socket
 from dataclasses import dataclass
 
 SCHEMES = ("etcd3", "etcd2", "k8s")
@@ -42,6 +44,20 @@ def show(endpoint: tuple[str, int]) -> str:
     """``host:port``, an IPv6 address in brackets."""
     host, port = endpoint
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def resolve(host: str) -> str:
+    """The address for readers that want one; a name that does not resolve now is given as it is."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        pass
+    try:
+        found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
+    except OSError:
+        return host
+    # Debian's /etc/hosts leads a machine's own name to 127.0.1.1, which is of no use to others
+    return next((address for address in found if not ipaddress.ip_address(address).is_loopback), host)
 
 
 def parse_url(text: str) -> tuple[str, tuple[tuple[str, int], ...]]:

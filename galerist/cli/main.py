@@ -178,6 +178,14 @@ def _dashboard(config: Path | None, **flags: Any) -> int:
     return main(settings, Orders(settings))
 
 
+def _discovery(config: Path | None, **flags: Any) -> int:
+    settings = _load("discovery", config, flags)
+    _log(settings, settings.node)
+    from galerist.deploy.discovery import main
+
+    return main(settings)
+
+
 def _settings_unless_dir(part: str, config: Path | None, dir: Path | None, flags: dict[str, Any]) -> Settings | None:
     """The registry is found by the settings, or by the folder of a local cluster."""
     if dir is None:
@@ -404,6 +412,13 @@ _command(
     _dashboard,
     "Serve the web page: the cluster at a glance, live. Ends on SIGTERM or Ctrl-C.",
     _settings_options("dashboard"),
+    _EPILOG,
+)
+_command(
+    "discovery",
+    _discovery,
+    "Say in the registry where a node's container is reached from outside. Follows the Docker API; ends on SIGTERM.",
+    _settings_options("discovery"),
     _EPILOG,
 )
 _command(

@@ -202,6 +202,8 @@ CLUSTER = _text(
 )
 NAME = _text("name", _NAME, "give at most 63 letters, digits, '-', '_' and '.', beginning with a letter or digit")
 UNIT = _text("unit name", r"[A-Za-z0-9:_.@\\-]{1,255}", "give the name of a systemd unit, without spaces")
+CONTAINER = _text("container name", r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}", "give the name or the id of a container")
+ENGINE = _text("engine URL", r"(unix|tcp|http|https)://\S+", "give unix:///path/of/the/socket or tcp://host:port")
 ACCOUNT = _text("account name", r"([A-Za-z0-9_.-]{1,80})?", "give at most 80 letters, digits, '_', '.' and '-'")
 CLIENT_HOST = _text(
     "client host", r"[A-Za-z0-9_.:%/-]{0,255}", "give a host name, an address or a pattern such as 10.0.0.% or %"

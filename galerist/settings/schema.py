@@ -18,12 +18,13 @@ from galerist.settings.kinds import Kind
 from galerist.settings.problems import Secret
 from galerist.settings.userconf import Options
 
-PARTS = ("bootstrap", "clustercheck", "haproxy", "dashboard", "list", "explain")
+PARTS = ("bootstrap", "clustercheck", "haproxy", "discovery", "dashboard", "list", "explain")
 _NODE = ("bootstrap", "clustercheck")
 _AGENT = ("bootstrap",)
 _CHECK = ("clustercheck",)
 _PROXY = ("haproxy",)
 _PAGE = ("dashboard",)
+_SIDEKICK = ("discovery",)
 
 Default = Callable[[Mapping[str, Any]], Any]
 
@@ -140,15 +141,21 @@ class Settings:
     registry_kubeconfig: Path | None = _file("kubeconfig for k8s://; without it the pod's own account, or $KUBECONFIG")
     registry_timeout: float = _setting(kinds.seconds(0.1, 60), 2.0, "longest wait for one answer of the registry")
     ttl: float = _setting(
-        kinds.seconds(2, 3600), 10.0, "life of what is published without a refresh", (*_NODE, *_PROXY)
+        kinds.seconds(2, 3600), 10.0, "life of what is published without a refresh", (*_NODE, *_PROXY, *_SIDEKICK)
     )
     # -- node
-    node: str = _setting(kinds.NAME, _short_hostname, "name of this node", _NODE, default_text="short host name")
+    node: str = _setting(
+        kinds.NAME, _short_hostname, "name of this node", (*_NODE, *_SIDEKICK), default_text="short host name"
+    )
     host: str = _setting(
-        kinds.HOST, _hostname, "name or address by which others reach this node", _AGENT, default_text="host name"
+        kinds.HOST,
+        _hostname,
+        "name or address by which others reach this node",
+        (*_AGENT, *_SIDEKICK),
+        default_text="host name",
     )
     bind: str = _setting(kinds.BIND, "*", "address the server listens on", _AGENT)
-    sql_port: int = _setting(kinds.PORT, 3306, "port for SQL", _NODE)
+    sql_port: int = _setting(kinds.PORT, 3306, "port for SQL", (*_NODE, *_SIDEKICK))
     gcomm_port: int = _setting(kinds.PORT, 4567, "port for group communication", _AGENT)
     ist_port: int = _setting(kinds.PORT, 4568, "port for incremental state transfers", _AGENT)
     sst_port: int = _setting(kinds.PORT, 4444, "port for full state transfers", _AGENT)
@@ -229,8 +236,25 @@ class Settings:
         kinds.UNIT,
         lambda values: f"galera@{values['node']}",
         "name of this node's service, published for people",
-        _NODE,
+        (*_NODE, *_SIDEKICK),
         default_text="galera@<node>",
+    )
+    advertise: str = _setting(
+        kinds.choice("agent", "sidekick"),
+        "agent",
+        "who says under /components where the SQL listener is: the agent, or `galerist discovery` beside the container",
+        _AGENT,
+    )
+    # -- discovery
+    container: str = _setting(
+        kinds.CONTAINER,
+        lambda values: f"galera-{values['node']}",
+        "name or id of the node's container",
+        _SIDEKICK,
+        default_text="galera-<node>",
+    )
+    docker: str = _setting(
+        kinds.ENGINE, "unix:///var/run/docker.sock", "where the Docker API is, podman's too", _SIDEKICK
     )
     # -- health endpoint
     check_bind: str = _setting(kinds.BIND, "*", "address the health endpoint listens on", _CHECK)

@@ -1,0 +1,1 @@
+"""What containers and hosts need around a node."""
