@@ -25,6 +25,7 @@ from galerist.galera.config import ServerConfig, warnings
 from galerist.galera.server import Places
 from galerist.galera.stamp import StampInUse
 from galerist.model import Endpoint
+from galerist.notify import notify
 from galerist.registry.contract import RegistryError, RegistryUnusable
 from galerist.registry.open import open_registry
 from galerist.settings import Secret, Settings
@@ -45,7 +46,10 @@ FAILED, MISSING, CONFIGURATION = 1, 69, 78
 
 
 def main(settings: Settings) -> int:
-    """Run the agent until SIGTERM or SIGINT; the server then leaves the cluster cleanly. Returns the exit code."""
+    """Run the agent until SIGTERM or SIGINT; the server then leaves the cluster cleanly. Returns the exit code.
+
+    SIGUSR1 ends the agent alone: the server runs on, and the next agent adopts it.
+    """
     for path, what in ((settings.mariadbd, "mariadbd"), (settings.wsrep_provider, "the Galera provider")):
         if not Path(path).exists():
             print(
@@ -106,11 +110,11 @@ def main(settings: Settings) -> int:
     loader = load.Loader(settings.init_sql, settings.app_database, settings.socket, registry, agent.keys, agent.boot)
     tuner = Tuner(settings.socket, settings.server_user, registry, agent.keys, settings.node)
     wake, meter = Wake(), Meter(time.monotonic)
-    with _signals(wake) as stop:
+    with _signals(wake) as (stop, let_go):
         watch = registry.watch(agent.keys.root, wake.set)
         figures = _figures(settings, meter)
         try:
-            _look_after(agent, loader, tuner, meter, settings, wake, stop)
+            _look_after(agent, loader, tuner, meter, settings, wake, stop, let_go)
         finally:
             figures()
             watch.close()
@@ -145,10 +149,21 @@ def _figures(settings: Settings, meter: Meter) -> Callable[[], None]:
 
 
 def _look_after(
-    agent: Agent, loader: load.Loader, tuner: Tuner, meter: Meter, settings: Settings, wake: Wake, stop: Wake
+    agent: Agent,
+    loader: load.Loader,
+    tuner: Tuner,
+    meter: Meter,
+    settings: Settings,
+    wake: Wake,
+    stop: Wake,
+    let_go: Wake,
 ) -> None:
     resolved = time.monotonic()
+    notify(READY="1")
     while not stop.is_set():
+        if let_go.is_set():
+            log.info("Letting go: the server runs on, for the next agent to adopt.")
+            return
         wake.clear()
         if agent.facts is not None and agent.facts.answered and time.monotonic() - resolved > settings.ttl:
             # A container that is connected to its network anew has another address, and its processes live on.
@@ -157,23 +172,29 @@ def _look_after(
             resolved = time.monotonic()
         acted = agent.step()
         meter.passed(agent.facts, agent.decision)
+        notify(WATCHDOG="1", STATUS=agent.decision.sentence if agent.decision is not None else "")
         if not acted:
             loader.step(agent.decision, agent.facts)
             tuner.step(agent.facts)
             if wake.wait(HASTE if agent.hurried else PACE):
                 stop.wait(BREATH)
     log.info("Leaving: the server is being stopped.")
+    notify(STOPPING="1", STATUS="Leaving: the server is being stopped.")
     while not agent.farewell():
         wake.clear()
         wake.wait(HASTE if agent.hurried else PACE)
 
 
 @contextmanager
-def _signals(wake: Wake) -> Iterator[Wake]:
-    stop = Wake()
+def _signals(wake: Wake) -> Iterator[tuple[Wake, Wake]]:
+    stop, let_go = Wake(), Wake()
 
     def end(_number: int, _frame: FrameType | None) -> None:
         stop.set()
+        wake.set()
+
+    def hand_over(_number: int, _frame: FrameType | None) -> None:
+        let_go.set()
         wake.set()
 
     def look(_number: int, _frame: FrameType | None) -> None:
@@ -184,9 +205,10 @@ def _signals(wake: Wake) -> Iterator[Wake]:
         signal.SIGINT: signal.signal(signal.SIGINT, end),
         signal.SIGCHLD: signal.signal(signal.SIGCHLD, look),
         signal.SIGHUP: signal.signal(signal.SIGHUP, look),
+        signal.SIGUSR1: signal.signal(signal.SIGUSR1, hand_over),
     }
     try:
-        yield stop
+        yield stop, let_go
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)

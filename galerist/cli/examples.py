@@ -94,6 +94,10 @@ galerist sql --node n2 --dir /tmp/play -- -e 'SHOW STATUS LIKE "wsrep%"'
     "completion": """
 galerist completion bash > /etc/bash_completion.d/galerist
 """,
+    "units": """
+galerist units render --out /etc/systemd/system --registry etcd3://reg1,reg2,reg3 --expect db1,db2,db3
+galerist units render --kind fleet --out units --registry etcd2://127.0.0.1:2379 --image registry.example/galerist-node
+""",
     "version": """
 galerist version
 """,

@@ -359,6 +359,18 @@ def _completion(shell: str) -> int:
     return 0
 
 
+def _units(kind: str, out: Path, **values: Any) -> int:
+    from galerist.deploy.units import Values, write
+
+    try:
+        written = write(kind, Values(**{key: value for key, value in values.items() if value is not None}), out)
+    except OSError as error:
+        print(f"galerist: {error.filename or out}: {error.strerror}; choose another --out", file=sys.stderr)
+        return EX_FAILED
+    print("\n".join(map(str, written)))
+    return 0
+
+
 def _version() -> int:
     from galerist.cli.parts import version_command
 
@@ -675,6 +687,32 @@ _command(
     _completion,
     "Print what makes a shell complete galerist's words.",
     [click.Argument(["shell"], type=click.Choice(["bash", "zsh", "fish"]))],
+)
+_command(
+    "units",
+    _units,
+    "Write the units of a cluster: render fills them in, for fleet or for systemd. docs/hosts.md tells how they are used.",
+    [
+        click.Argument(["what"], type=click.Choice(["render"]), expose_value=False),
+        click.Option(
+            ["--kind"], type=click.Choice(["fleet", "systemd"]), default="systemd", help="For what. [systemd]"
+        ),
+        click.Option(["--out"], type=click.Path(path_type=Path), required=True, metavar="DIR", help="Where to."),
+        click.Option(["--cluster"], metavar="NAME", help="Name of the cluster. [galera]"),
+        click.Option(["--registry"], metavar="URL", help="Where the registry is. [etcd3://127.0.0.1:2379]"),
+        click.Option(["--expect"], metavar="NAMES", help="The nodes, for the first start. [3]"),
+        click.Option(["--host"], metavar="HOST", help="Name or address of a machine, as systemd expands it. [%H]"),
+        click.Option(["--image"], metavar="IMAGE", help="Image of the node (fleet). [galerist-node]"),
+        click.Option(["--proxy-image"], metavar="IMAGE", help="Image of the proxy (fleet). [galerist-proxy]"),
+        click.Option(["--docker"], metavar="PATH", help="The program docker (fleet). [/usr/bin/docker]"),
+        click.Option(["--socket"], metavar="PATH", help="The engine's socket (fleet). [/var/run/docker.sock]"),
+        click.Option(
+            ["--galerist"], metavar="PATH", help="The program galerist (systemd). [/opt/galerist/bin/galerist]"
+        ),
+        click.Option(["--user"], metavar="USER", help="User of the nodes (systemd). [mysql]"),
+        click.Option(["--write-port"], type=click.IntRange(1, 65535), metavar="PORT", help="Of the proxy. [3306]"),
+        click.Option(["--read-port"], type=click.IntRange(1, 65535), metavar="PORT", help="Of the proxy. [3307]"),
+    ],
 )
 _command("version", _version, "Print the version of every part on this machine.", [])
 

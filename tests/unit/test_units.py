@@ -1,0 +1,64 @@
+"""Units: what is filled in, and what fleet would not understand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from galerist.cli.main import main
+from galerist.deploy.units import KINDS, Values, problems_of_fleet, render
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(("kind", "folder"), [("fleet", "fleet-units"), ("systemd", "systemd")])
+def test_the_folders_of_the_repository_hold_what_is_rendered(kind: str, folder: str) -> None:
+    files = {path.name: path.read_text() for path in (ROOT / folder).glob("*.service")}
+    assert files == render(kind, Values())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_values_reach_the_units(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = ["--cluster=shop", "--registry=etcd2://reg1", "--expect=a,b", "--write-port=13306", "--host=10.0.0.9"]
+    assert main(["units", "render", "--kind", kind, "--out", str(tmp_path / "new"), *values]) == 0
+    written = sorted((tmp_path / "new").iterdir())
+    assert sorted(capsys.readouterr().out.split()) == [str(path) for path in written]
+    text = "".join(path.read_text() for path in written)
+    for value in (
+        "GALERIST_CLUSTER=shop",
+        "etcd2://reg1",
+        "GALERIST_EXPECT=a,b",
+        "GALERIST_WRITE_PORT=13306",
+        "10.0.0.9",
+    ):
+        assert value in text
+    assert "{{" not in text
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert main(["units", "render", "--out", str(tmp_path / "file/x")]) == 1
+    assert "choose another --out" in capsys.readouterr().err
+
+
+def test_fleet_understands_its_units() -> None:
+    assert problems_of_fleet(render("fleet", Values())) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("MachineOf=", "MachinesOf=", "has no key MachinesOf"),
+        ("MachineOf=galera@%i.service", "MachineOf=galaxy@%i.service", "names no unit of this set"),
+        ("[X-Fleet]", "[XFleet]", "has no section"),
+        ("MachineOf=galera@%i.service", "MachineOf=galera@%i.service\nConflicts=galera@*.service", "contradict"),
+        ("[X-Fleet]", "[Install]\nWantedBy=x\n[X-Fleet]", "ignores [Install]"),
+    ],
+)
+def test_what_fleet_does_not_understand_is_found(old: str, new: str, words: str) -> None:
+    units = render("fleet", Values())
+    name = "galera-discovery@.service"
+    assert old in units[name]
+    units[name] = units[name].replace(old, new)
+    assert any(words in problem and name in problem for problem in problems_of_fleet(units))
