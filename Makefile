@@ -33,7 +33,7 @@ browser:
 
 docker: setup
 	scripts/setup-docker
-	.venv/bin/python -m pytest -m docker tests/docker --durations=15 $(ARGS)
+	.venv/bin/python -m pytest -m docker --timeout=1800 tests/docker --durations=15 $(ARGS)
 
 kubernetes: setup
 	scripts/setup-kubernetes
