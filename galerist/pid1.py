@@ -69,11 +69,13 @@ def _look_after(parts: list[_Running]) -> int:
                 _start(one)
         heard = signal.sigtimedwait(_HEARD, _patience(parts))
         if heard is not None and heard.si_signo != signal.SIGCHLD:
-            stopping = stopping or heard.si_signo in _END
-            if first.pid is None:  # between two lives: nobody is there to end what runs
+            ending = heard.si_signo in _END
+            stopping = stopping or ending
+            if first.pid is not None:
+                os.kill(first.pid, signal.SIGTERM if ending else heard.si_signo)
+            elif ending:  # between two lives: nobody is there to end what runs
                 _end_all()
                 return 0
-            os.kill(first.pid, signal.SIGTERM if heard.si_signo in _END else heard.si_signo)
         for pid, code in _reaped():
             ended = next((one for one in parts if one.pid == pid), None)
             if ended is None:

@@ -59,8 +59,7 @@ class Engine:
         self.run("docker", "import", str(self._base), "galerist-base")
         for target in ("proxy", "node"):
             self.build(ROOT / "images/Dockerfile", f"galerist-{target}", "--target", target)
-        for name in ("etcd", "systemd"):
-            self.build(ROOT / f"tests/docker/{name}.Dockerfile", f"galerist-{name}")
+        self.build(ROOT / "tests/docker/etcd.Dockerfile", "galerist-etcd")
         self._stop()
         self.run("ip", "netns", "add", self._namespace)
         inside = ("nsenter", f"--net=/run/netns/{self._namespace}")
@@ -72,7 +71,7 @@ class Engine:
         command = ["docker", "build", "--network=host", "--build-arg=BASE=galerist-base", "-q", "-t", tag, *more]
         self.run(*command, "-f", str(file), str(ROOT))
 
-    def run(self, *command: str, environ: Mapping[str, str] | None = None, timeout: float = 600) -> str:
+    def run(self, *command: str, environ: Mapping[str, str] | None = None, timeout: float = 1500) -> str:
         """The output of a command that must succeed."""
         done = subprocess.run(
             command, env={**self.environ, **(environ or {})}, capture_output=True, text=True, timeout=timeout
@@ -143,7 +142,7 @@ def until(condition: Callable[[], Any], seconds: float, what: Callable[[], str] 
         time.sleep(0.3)
 
 
-KEPT = "GALERIST_DOCKER_ENGINE"
+KEPT = "KEPT_DOCKER_ENGINE"
 """Names the folder of an engine that `python -m tests.docker` keeps running, to spare the building of images."""
 
 

@@ -1,8 +1,11 @@
-"""The sidekick on a real engine: exact keys, how long they live, and whose they are (G2)."""
+"""The sidekick on a real engine: exact keys, how long they live, and whose they are (G2).
+
+What it looks at is a container; whether a server runs in it is not its business.
+"""
 
 from __future__ import annotations
 
-import json
+import re
 import signal
 import subprocess
 import time
@@ -12,170 +15,151 @@ from typing import Any
 
 import pytest
 
+from galerist.model import Data, Endpoint, Report, Server, dump
+from galerist.registry.open import connect
 from tests.docker.engine import ROOT, Engine, until
+from tests.support.etcd import Etcd
 
 pytestmark = pytest.mark.docker
 
-NETWORK = "galerist-discovery"
 SECOND = 10**9  # ns, as the engine counts
-N2 = {"/components/galera/n2/ip": "192.0.2.2", "/components/galera/n2/port": "3306"}
+HOST = "192.0.2.10"
+BASE = "/components/galera/n1/"
+MEMBER = "/galerist/galera/members/n1"
+OTHERS = {"/components/galera/n2/ip": "192.0.2.2", "/components/galera/n2/port": "3306"}
 
 
 class Sidekick:
-    """`galerist discovery` as a process in the engine's network, and the registry that it writes to."""
+    """`galerist discovery` as a process, the container that it looks at, and the registry that it writes to."""
 
-    def __init__(self, engine: Engine, folder: Path) -> None:
-        self.engine = engine
-        network = engine.client.networks.create(NETWORK)
-        self.gateway = network.attrs["IPAM"]["Config"][0].get("Gateway") or _gateway(engine)
-        command = "etcd --listen-client-urls=http://0.0.0.0:2379 --advertise-client-urls=http://registry:2379"
-        options = {"detach": True, "network": NETWORK}
-        self.registry = engine.client.containers.run(
-            "galerist-etcd", command, name="d-registry", hostname="registry", ports={"2379/tcp": 12379}, **options
-        )
-        self.url = f"etcd3://{self.gateway}:12379"
-        settings = {"GALERIST_REGISTRY": self.url, "GALERIST_EXPECT": "1", "GALERIST_NODE": "n1"}
-        check = {"test": ["CMD", "clustercheck", "--once"], "interval": SECOND, "timeout": 5 * SECOND, "retries": 2}
-        self.node = engine.client.containers.run(
-            "galerist-node",
+    def __init__(self, engine: Engine, etcd: Etcd, folder: Path) -> None:
+        self.engine, self.etcd = engine, etcd
+        self.registry = connect(etcd.access("etcd3", timeout=10))
+        for key, value in OTHERS.items():
+            self.registry.put(key, value)
+        check = {"test": ["CMD", "test", "!", "-e", "/sick"], "interval": SECOND, "timeout": 5 * SECOND, "retries": 1}
+        self.container = engine.client.containers.run(
+            "galerist-base",
+            ["sleep", "infinity"],
+            detach=True,
             name="galera-n1",
-            hostname="n1",
-            ports={"3306/tcp": None},
+            ports={"3306/tcp": None, "4567/tcp": None},
             healthcheck=check,
-            environment={**settings, "GALERIST_ADVERTISE": "sidekick", "MARIADB_ROOT_PASSWORD": "r"},
-            **options,
+            init=True,
         )
         self.process: subprocess.Popen[bytes] | None = None
         self.log = folder / "discovery.log"
 
     def start(self) -> None:
-        flags = [
-            "--node=n1",
-            f"--host={self.gateway}",
-            f"--registry={self.url}",
-            f"--docker=unix://{self.engine.socket}",
-        ]
-        command = [str(ROOT / ".venv/bin/galerist"), "discovery", *flags]
+        flags = ["--node=n1", f"--host={HOST}", f"--registry={self.etcd.url('etcd3')}"]
+        command = [ROOT / ".venv/bin/galerist", "discovery", *flags, f"--docker=unix://{self.engine.socket}"]
         with self.log.open("ab") as log:
-            self.process = self.engine.inside(command, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
 
     def end(self, number: signal.Signals) -> int:
         assert self.process is not None
         self.process.send_signal(number)
         return self.process.wait(30)
 
-    def etcdctl(self, *arguments: str) -> str:
-        code, output = self.registry.exec_run(["etcdctl", *arguments])
-        assert code == 0, output.decode()
-        return str(output.decode())
-
-    def keys(self, prefix: str = "/components/galera/") -> dict[str, str]:
-        lines = self.etcdctl("get", "--prefix", prefix).splitlines()
-        return dict(zip(lines[::2], lines[1::2], strict=True))
-
-    def port(self) -> str:
-        self.node.reload()
-        return str(self.node.attrs["NetworkSettings"]["Ports"]["3306/tcp"][0]["HostPort"])
+    def keys(self) -> dict[str, str]:
+        return self.registry.list("/components/galera/")
 
     def expected(self) -> dict[str, str]:
-        base = "/components/galera/n1/"
-        where = {f"{base}host": self.gateway, f"{base}ip": self.gateway, f"{base}port": self.port()}
-        return {**where, f"{base}service_instance_name": "galera@n1", **N2}
+        self.container.reload()
+        port = self.container.attrs["NetworkSettings"]["Ports"]["3306/tcp"][0]["HostPort"]
+        where = {f"{BASE}host": HOST, f"{BASE}ip": HOST, f"{BASE}port": str(port)}
+        return {**where, f"{BASE}service_instance_name": "galera@n1", **OTHERS}
+
+    def stands(self) -> None:
+        until(lambda: self.keys() == self.expected(), 60, self.log.read_text)
+
+    def gone(self, seconds: float) -> None:
+        until(lambda: self.keys() == OTHERS, seconds, self.log.read_text)
+
+    def report(self, boot: str) -> None:
+        """What an agent in the container would say of itself."""
+        report = Report("n1", boot, Endpoint(HOST, HOST, 1, 2, 3), Server.UP, Data.PRESENT, "disk")
+        self.registry.put(MEMBER, dump(report))
 
     def close(self) -> None:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
-        for container in (self.node, self.registry):
-            container.remove(force=True, v=True)
-        self.engine.client.networks.get(NETWORK).remove()
-
-
-def _gateway(engine: Engine) -> str:
-    subnet = engine.client.networks.get(NETWORK).attrs["IPAM"]["Config"][0]["Subnet"]
-    return str(subnet.rpartition(".")[0] + ".1")
+        self.container.remove(force=True, v=True)
+        self.registry.close()
 
 
 @pytest.fixture(scope="module")
 def sidekick(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidekick]:
-    made = Sidekick(engine, tmp_path_factory.mktemp("discovery"))
-    yield made
-    made.close()
+    with Etcd() as etcd:
+        made = Sidekick(engine, etcd, tmp_path_factory.mktemp("discovery"))
+        yield made
+        made.close()
 
 
-def healthy(node: Any) -> bool:
-    node.reload()
-    return bool(node.attrs["State"]["Health"]["Status"] == "healthy")
-
-
-def test_the_agent_leaves_the_keys_to_its_sidekick(sidekick: Sidekick) -> None:
-    until(lambda: healthy(sidekick.node), 120, lambda: sidekick.node.logs(tail=20).decode())
-    assert sidekick.keys() == {}
-    assert "/galerist/galera/members/n1" in sidekick.keys("/galerist/")
-    for key, value in N2.items():
-        sidekick.etcdctl("put", key, value)
-
-
-def test_the_keys_are_those_of_the_convention_and_lead_to_the_server(sidekick: Sidekick, engine: Engine) -> None:
+def test_the_keys_are_those_of_the_convention(sidekick: Sidekick) -> None:
+    assert sidekick.keys() == OTHERS
     sidekick.start()
-    until(lambda: sidekick.keys() == sidekick.expected(), 30, lambda: sidekick.log.read_text())
-    client = [
-        "mariadb",
-        "--no-defaults",
-        f"-h{sidekick.gateway}",
-        f"-P{sidekick.port()}",
-        "-uroot",
-        "-pr",
-        "-e",
-        "SELECT 1",
-    ]
-    assert engine.inside(client, stdout=subprocess.DEVNULL).wait(20) == 0
+    sidekick.stands()
 
 
 def test_they_live_for_ten_seconds_and_are_refreshed_after_seven(sidekick: Sidekick) -> None:
-    key = json.loads(sidekick.etcdctl("get", "/components/galera/n1/ip", "-w", "json"))["kvs"][0]
-    lease = f"{int(key['lease']):x}"
+    pair = sidekick.etcd.call("POST", "/v3/kv/range", {"key": "L2NvbXBvbmVudHMvZ2FsZXJhL24xL2lw"})["kvs"][0]
     left = []
     end = time.monotonic() + 16
     while time.monotonic() < end:
-        about = json.loads(sidekick.etcdctl("lease", "timetolive", lease, "-w", "json"))
-        assert about["granted-ttl"] == 10
-        left.append(about["ttl"])
+        about: Any = sidekick.etcd.call("POST", "/v3/lease/timetolive", {"ID": pair["lease"]})
+        assert about["grantedTTL"] == "10"
+        left.append(int(about.get("TTL", 0)))
         time.sleep(0.2)
-    assert min(left) >= 1  # 3 when the machine is idle
-    assert min(left) <= 4  # not refreshed all the time
-    assert sum(later > sooner for sooner, later in zip(left, left[1:], strict=False)) in (1, 2, 3)
+    assert 1 <= min(left) <= 4, left  # 3 when the machine is idle
+    assert sum(later > sooner for sooner, later in zip(left, left[1:], strict=False)) in (1, 2, 3), left
 
 
 def test_a_container_that_dies_takes_its_keys_and_its_boot_along(sidekick: Sidekick) -> None:
-    member = "/galerist/galera/members/n1"
-    boot = json.loads(sidekick.keys(member)[member])["boot"]
-    began = time.monotonic()
-    sidekick.node.kill()
-    until(lambda: sidekick.keys() == N2, 8, lambda: sidekick.log.read_text())
-    until(lambda: sidekick.keys(member) == {}, 8, lambda: sidekick.log.read_text())
-    assert time.monotonic() - began < 8  # by the event, not by the end of the lease
-    assert f"The boot {boot} of n1 has ended" in sidekick.log.read_text()
-    sidekick.node.start()
-    until(lambda: sidekick.keys() == sidekick.expected(), 90, lambda: sidekick.log.read_text())
-    assert json.loads(sidekick.keys(member)[member])["boot"] != boot
+    sidekick.report("boot1")
+    sidekick.container.pause()  # the next pass comes at once, and sees the report
+    sidekick.container.unpause()
+    sidekick.stands()
+    time.sleep(1)
+    sidekick.container.kill()
+    sidekick.gone(8)  # by the event, not by the end of the lease
+    until(lambda: sidekick.registry.get(MEMBER) is None, 8, sidekick.log.read_text)
+    assert "The boot boot1 of n1 has ended" in sidekick.log.read_text()
+
+
+def test_the_report_of_another_boot_is_left_alone(sidekick: Sidekick) -> None:
+    sidekick.container.start()
+    sidekick.stands()
+    sidekick.report("boot2")
+    sidekick.container.pause()
+    sidekick.container.unpause()
+    sidekick.stands()
+    time.sleep(1)
+    sidekick.report("elsewhere")  # a container of the same node has been started on another machine
+    sidekick.container.kill()
+    sidekick.gone(8)
+    time.sleep(1)
+    assert re.search('"boot": ?"elsewhere"', sidekick.registry.get(MEMBER) or "")
+    sidekick.container.start()
+    sidekick.stands()
 
 
 def test_health_is_followed(sidekick: Sidekick) -> None:
-    sidekick.node.exec_run(["clustercheck", "--disable", "a test"])
-    until(lambda: sidekick.keys() == N2, 60, lambda: sidekick.log.read_text())
-    sidekick.node.exec_run(["clustercheck", "--enable"])
-    until(lambda: sidekick.keys() == sidekick.expected(), 60, lambda: sidekick.log.read_text())
+    sidekick.container.exec_run(["touch", "/sick"])
+    sidekick.gone(30)
+    sidekick.container.exec_run(["rm", "/sick"])
+    sidekick.stands()
 
 
 def test_a_sidekick_that_is_killed_leaves_keys_that_end_by_themselves(sidekick: Sidekick) -> None:
     sidekick.end(signal.SIGKILL)
     assert sidekick.keys() == sidekick.expected()
-    until(lambda: sidekick.keys() == N2, 15)
+    sidekick.gone(20)
 
 
 def test_a_sidekick_that_is_ended_removes_its_own_keys_only(sidekick: Sidekick) -> None:
     sidekick.start()
-    until(lambda: sidekick.keys() == sidekick.expected(), 30, lambda: sidekick.log.read_text())
+    sidekick.stands()
     assert sidekick.end(signal.SIGTERM) == 0
-    assert sidekick.keys() == N2
+    assert sidekick.keys() == OTHERS

