@@ -13,6 +13,9 @@ from tests.simulation.schedule import Schedule, draw, run, shrunk
 LONG = 20_000
 """From that many schedules on, a branch, fault or pair that never happened is a failure."""
 
+TOLD_EVERY = 1000
+"""After so many schedules a long run says how far it is."""
+
 TOLD = 3
 """That many violations are shrunk and told in full."""
 
@@ -46,6 +49,9 @@ def main() -> int:
                 print(f"seed {seed}: {outcome.violation}", flush=True)
                 if found <= TOLD:
                     tell(shrunk(schedule, outcome.violation), seed)
+            done = seed - options.seed + 1
+            if done % TOLD_EVERY == 0:
+                print(f"{done} done, {found} violations", file=sys.stderr, flush=True)
     if not options.quiet:
         print(coverage.table())
     zeros = coverage.zeros()
