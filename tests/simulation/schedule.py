@@ -59,7 +59,7 @@ def draw(seed: int) -> Schedule:
     rng = Random(seed)
     count = rng.choice((3, 3, 3, 4, 5))
     length = rng.randrange(64, 100)
-    total = rng.random() < 0.55
+    total = rng.random() < 0.66
     odd = rng.random()
     odds = (
         ODD
