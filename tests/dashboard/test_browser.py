@@ -8,15 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest.importorskip("selenium", reason="make browser installs it")
-
-from galerist.model import NodeRecord  # noqa: E402
-from galerist.view.facts import Event  # noqa: E402
-from tests.dashboard.browser import Browser, browser  # noqa: E402
-from tests.dashboard.made import Still, served  # noqa: E402
-from tests.support.cluster import Cluster  # noqa: E402
-from tests.unit.test_show import cluster as made_up  # noqa: E402
-from tests.unit.test_show import report  # noqa: E402
+from galerist.model import NodeRecord
+from galerist.view.facts import Event
+from tests.dashboard.browser import Browser, browser
+from tests.dashboard.made import Still, served
+from tests.support.cluster import Cluster
+from tests.unit.test_show import cluster as made_up
+from tests.unit.test_show import report
 
 pytestmark = pytest.mark.browser
 
