@@ -10,9 +10,6 @@ from bootstrap.facts import Facts
 from bootstrap.words import are, listed, seen, where
 from galerist.model import Data, Identity, Report, Server
 
-DONOR = 2
-"""wsrep_local_state of a server that gives a state transfer."""
-
 ADMISSION = 60.0
 """Seconds for which a node lets another joiner go first (joiners disturb one another)."""
 
@@ -51,10 +48,10 @@ def join(facts: Facts, known: Identity, serving: tuple[Report, ...]) -> Decision
                 evidence=seen(facts.all),
                 remedy="galerist explain (if this lasts, the members have lost commits)",
             )
-    rivals = entering(facts, serving)
+    rivals = joiners(facts)
     if rivals and facts.admission < ADMISSION:
         return Decision(
-            Wait(), f"Ready to join; letting {listed(rivals)} get its state transfer first.",
+            Wait(), f"Ready to join; letting {listed(rivals)} finish its state transfer first.",
             evidence=seen(facts.all), remedy=f"galerist explain {rivals[0]}", role="waiting",
         )  # fmt: skip
     return Decision(
@@ -66,14 +63,9 @@ def join(facts: Facts, known: Identity, serving: tuple[Report, ...]) -> Decision
     )
 
 
-def entering(facts: Facts, serving: tuple[Report, ...]) -> list[str]:
-    """The nodes that are on their way into the group, and that a change of its view would disturb.
-
-    A transfer that has begun is past that: its donor's state says so. The next joiner may start its server and
-    wait for a donor of its own meanwhile.
-    """
-    group = {name for report in serving if report.view is not None for name in report.view.members}
-    given = any(report.local_state == DONOR for report in serving)
+def joiners(facts: Facts) -> list[str]:
+    """The nodes whose state transfers come first. A change of the view in the middle of one can end it: the server
+    that joins is sent what was committed up to the view before ("IST didn't contain all write sets") and aborts."""
     return [
         report.node
         for report in facts.others
@@ -81,7 +73,6 @@ def entering(facts: Facts, serving: tuple[Report, ...]) -> list[str]:
         and report.server is not Server.DOWN
         and not report.synced
         and (report.server_pid is not None or report.node < facts.me.node)
-        and not (given and report.node in group)
     ]
 
 

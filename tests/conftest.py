@@ -5,20 +5,21 @@ from __future__ import annotations
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-CLUSTERS = ("tests/integration/", "tests/faults/", "tests/cli/")
-"""Folders whose tests run whole clusters. One after another: several at once would measure each other's load, and a
-cluster that is down would lose its ports to the next."""
+LANES = ("tests/integration/", "tests/cli/", "tests/faults/")
+"""Folders whose tests run whole clusters, the longest first. The tests of each run one after another: more clusters
+at once than lanes would measure each other's load."""
 
 
-def _whole(nodeid: str) -> bool:
-    return nodeid.startswith(CLUSTERS)
+def _lane(nodeid: str) -> int:
+    return next((number for number, folder in enumerate(LANES) if nodeid.startswith(folder)), len(LANES))
 
 
 class Lanes(LoadScopeScheduling):
-    """All tests of clusters in one process, those of any other file together in the next that is free."""
+    """The tests of a lane in one process, those of any other file together in the next that is free."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "clusters" if _whole(nodeid) else nodeid.partition("::")[0]
+        lane = _lane(nodeid)
+        return LANES[lane] if lane < len(LANES) else nodeid.partition("::")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Lanes:
@@ -26,4 +27,4 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Lanes:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not _whole(item.nodeid))  # the longest lane first
+    items.sort(key=lambda item: _lane(item.nodeid))

@@ -143,6 +143,7 @@ def _provider_options(node: ServerConfig) -> dict[str, str]:
     listen = anywhere if node.bind == "*" else node.bind
     return {
         "gcache.recover": "yes",  # a node that crashed can still be a donor of an incremental transfer
+        "evs.join_retrans_period": "PT0.3S",  # a joiner is in the group a second earlier than with PT1S
         **dict(node.provider_options),
         "gmcast.listen_addr": f"tcp://{authority(listen, node.gcomm_port)}",
         "ist.recv_addr": authority(node.host, node.ist_port),
