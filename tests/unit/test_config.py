@@ -90,6 +90,7 @@ def test_addresses_are_where_others_reach_the_node(tmp_path: Path) -> None:
     assert options["wsrep_sst_receive_address"] == "db1.example:4444"
     assert provider_options(options) == {
         "gcache.recover": "yes",
+        "evs.join_retrans_period": "PT0.3S",
         "gmcast.listen_addr": "tcp://0.0.0.0:4567",
         "ist.recv_addr": "db1.example:4568",
         "ist.recv_bind": "0.0.0.0:4568",
