@@ -36,6 +36,7 @@ _REPLACED = (
     (r"\b(?=[0-9a-f]*\d)[0-9a-f]{8}\b", "ID"),
     (r"\b\d{2,}(\.\d+)?\b", "N"),
     (r"[ \t]+", " "),
+    (r"(?m)^(n\d ADDRESS .*? \w+) \d ", r"\1 N "),  # a seqno that is still small
 )
 
 
