@@ -21,11 +21,7 @@ import urllib3
 from kubernetes import client
 from kubernetes import config as untyped
 from urllib3.exceptions import (
-    ConnectTimeoutError,
     HTTPError,
-    NameResolutionError,
-    NewConnectionError,
-    ReadTimeoutError,
     SSLError,
 )
 
@@ -38,9 +34,9 @@ from galerist.registry.transport import (
     Lost,
     NotSent,
     Place,
-    Silent,
     Trouble,
     Untrusted,
+    unreached,
 )
 
 Json = Mapping[str, Any]
@@ -237,12 +233,4 @@ class Api(Interruptible):
         where = show(place)
         if isinstance(error, SSLError):
             return Untrusted(f"{where}: {words(error)}; correct the kubeconfig")
-        if isinstance(error, NameResolutionError):
-            return NotSent(f"{where}: the name cannot be resolved")
-        if isinstance(error, ConnectTimeoutError) and not isinstance(error, NewConnectionError):
-            return NotSent(f"{where}: no connection in time")
-        if isinstance(error, NewConnectionError):
-            return NotSent(f"{where}: {words(error)}")
-        if isinstance(error, ReadTimeoutError):
-            return Silent(f"{where}: no answer in time")
-        return Lost(f"{where}: {words(error)}")
+        return unreached(place, error) or Lost(f"{where}: {words(error)}")

@@ -157,14 +157,8 @@ class Transport(Interruptible):
         where = show(place)
         if disagreement := tls.disagreement(self.access, place, error):
             return Untrusted(f"{where}: {disagreement}")
-        if isinstance(error, NameResolutionError):
-            return NotSent(f"{where}: the name cannot be resolved")
-        if isinstance(error, ConnectTimeoutError) and not isinstance(error, NewConnectionError):
-            return NotSent(f"{where}: no connection in time")
-        if isinstance(error, NewConnectionError):
-            return NotSent(f"{where}: {words(error)}")
-        if isinstance(error, ReadTimeoutError):
-            return Silent(f"{where}: no answer in time")
+        if (plain := unreached(place, error)) is not None:
+            return plain
         # A server drops a connection without a word, too, when it does not like the
         # certificate or gets plain HTTP for TLS. That is asked for by itself.
         known = place in self.spoken
@@ -172,6 +166,20 @@ class Transport(Interruptible):
         if reason and not known:
             return Untrusted(f"{where}: {reason}")
         return Lost(f"{where}: {reason or words(error)}")
+
+
+def unreached(place: Place, error: BaseException) -> Trouble | None:
+    """What an error of urllib3 means that speaks for itself: a name, a connection or an answer that did not come."""
+    where = show(place)
+    if isinstance(error, NameResolutionError):
+        return NotSent(f"{where}: the name cannot be resolved")
+    if isinstance(error, ConnectTimeoutError) and not isinstance(error, NewConnectionError):
+        return NotSent(f"{where}: no connection in time")
+    if isinstance(error, NewConnectionError):
+        return NotSent(f"{where}: {words(error)}")
+    if isinstance(error, ReadTimeoutError):
+        return Silent(f"{where}: no answer in time")
+    return None
 
 
 class Failover:
