@@ -63,22 +63,33 @@ def give_order(
     make: Callable[[Cluster], Order],
     after: Callable[[Registry, str], int] | None = None,
 ) -> int:
-    """Make an order from what the registry holds, ask, give it, and wait by ``after``. The exit code."""
+    """:func:`give` in the cluster that the flags name, then wait by ``after``. The exit code."""
     with opened(settings, dir) as (registry, cluster):
-        keys = Keys(cluster)
-        raw, seen = look(registry, cluster)
-        try:
-            order = make(seen)
-        except Refused as refusal:
-            print(f"galerist: {name} is refused: {refusal}", file=sys.stderr)
-            return FAILED
-        for line in order.says:
-            print(line)
-        code = _agreed(order, yes)
+        code = give(registry, cluster, name, make, yes)
         if code:
             return code
-        code = _give(registry, keys, raw, order, name)
-        return code if code or after is None else after(registry, cluster)
+        print("Ordered. Follow it with: galerist list")
+        return 0 if after is None else after(registry, cluster)
+
+
+def give(registry: Registry, cluster: str, name: str, make: Callable[[Cluster], Order], yes: str | None = "") -> int:
+    """Make an order from what the registry holds, say what it does, ask unless ``yes`` answers, give it.
+    The exit code."""
+    raw, seen = look(registry, cluster)
+    try:
+        order = make(seen)
+    except Refused as refusal:
+        print(f"galerist: {name} is refused: {refusal}", file=sys.stderr)
+        return FAILED
+    for line in order.says:
+        print(line)
+    code = _agreed(order, yes)
+    if code:
+        return code
+    if not carry_out(registry, Keys(cluster), raw, order, name, person()):
+        print(f"galerist: {CHANGED}", file=sys.stderr)
+        return FAILED
+    return 0
 
 
 def _agreed(order: Order, yes: str | None) -> int:
@@ -113,14 +124,6 @@ CHANGED = (
     "the state of the cluster changed while you decided, or the answer was lost; look again (galerist list) and "
     "repeat the order if it is still right"
 )
-
-
-def _give(registry: Registry, keys: Keys, raw: str | None, order: Order, name: str) -> int:
-    if not carry_out(registry, keys, raw, order, name, person()):
-        print(f"galerist: {CHANGED}", file=sys.stderr)
-        return FAILED
-    print("Ordered. Follow it with: galerist list")
-    return 0
 
 
 def carry_out(

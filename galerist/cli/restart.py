@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bootstrap.orders import Order, Refused
 from galerist.cli import traffic
-from galerist.cli.orders import CHANGED, FAILED, USAGE, carry_out, look, person
+from galerist.cli.orders import FAILED, USAGE, carry_out, give, look, person
 from galerist.cli.show import opened
 from galerist.model import Report, Restart, Server
 from galerist.registry.contract import Registry, RegistryError
@@ -179,29 +178,15 @@ def restart_command(
     with opened(settings, dir) as (registry, cluster):
         unfinished = look(registry, cluster)[1].state.restart
         if stop:
-            return _give(registry, cluster, "restart --abort", abort)
+            return give(registry, cluster, "restart --abort", abort)
         if unfinished is not None and rolling and not nodes:
             print(f"Going on with the restart by {unfinished.who} (left: {', '.join(unfinished.left) or 'none'}).")
         else:
             name = f"restart {' '.join(nodes) or '--rolling'}"
-            code = _give(registry, cluster, name, lambda seen: begin(seen, nodes, person()))
+            code = give(registry, cluster, name, lambda seen: begin(seen, nodes, person()))
             if code:
                 return code
         return _roll(registry, cluster, timeout)
-
-
-def _give(registry: Registry, cluster: str, name: str, make: Callable[[Cluster], Order]) -> int:
-    raw, seen = look(registry, cluster)
-    try:
-        order = make(seen)
-    except Refused as refusal:
-        print(f"galerist: {name} is refused: {refusal}", file=sys.stderr)
-        return FAILED
-    print("\n".join(order.says))
-    if not carry_out(registry, Keys(cluster), raw, order, name, person()):
-        print(f"galerist: {CHANGED}", file=sys.stderr)
-        return FAILED
-    return 0
 
 
 def _roll(registry: Registry, cluster: str, timeout: float) -> int:

@@ -54,7 +54,7 @@ def test_commands_that_the_documents_and_sentences_name_exist() -> None:
 
 
 def test_every_command_and_exit_code_stands_in_the_page_of_commands() -> None:
-    from galerist.cli import main, show
+    from galerist.cli import main, making, show
 
     page = (ROOT / "docs" / "commands.md").read_text()
     daemons = {"bootstrap", "clustercheck", "haproxy", "up", "down"}
@@ -62,5 +62,5 @@ def test_every_command_and_exit_code_stands_in_the_page_of_commands() -> None:
         sorted(name for name in set(galerist.commands) - daemons if not re.search(rf"`(galerist )?{name}\b", page))
         == []
     )
-    codes = {0, 2, 69, main.EX_FAILED, main.EX_CONFIG, main.EX_INTERRUPTED, show.NOT_FOUND}
+    codes = {0, 2, 69, making.EX_FAILED, main.EX_CONFIG, main.EX_INTERRUPTED, show.NOT_FOUND}
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.M)} == codes

@@ -1,0 +1,50 @@
+"""By which a person leads clients elsewhere; see galerist.cli.traffic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from galerist.cli.making import DIR, SETTINGS, command, settings_options, settings_unless_dir
+
+_NODE = click.Argument(["node"])
+
+
+def _timeout(default: int) -> click.Option:
+    words = f"Seconds to wait. [{default}]"
+    return click.Option(["--timeout"], type=click.FloatRange(0), default=float(default), metavar="S", help=words)
+
+
+def _traffic(name: str) -> Callable[..., int]:
+    def run(config: Path | None, dir: Path | None, node: str | None, timeout: float = 0.0, **flags: Any) -> int:
+        settings = settings_unless_dir("list", config, dir, flags)
+        from galerist.cli import traffic
+
+        code: int = getattr(traffic, f"{name}_command")(settings, dir, node, timeout)
+        return code
+
+    return run
+
+
+for _name, _words, _on in (
+    (
+        "switchover",
+        "Make another node the writer. Ends when every proxy has confirmed.",
+        [
+            click.Option(
+                ["--to", "node"], metavar="NODE", help="The node. [the next in the order that is Synced and open]"
+            ),
+            _timeout(15),
+        ],
+    ),
+    (
+        "drain",
+        "Lead all clients away from a node. Ends when no proxy has a session on it.",
+        [_NODE, _timeout(60)],
+    ),
+    ("undrain", "Let a drained node have clients again.", [_NODE]),
+):
+    command(_name, _words, [*_on, DIR, *settings_options("list")], SETTINGS)(_traffic(_name))
