@@ -18,6 +18,8 @@ from tests.simulation.world import FAULTS, NAMES, RESUME, Disk, Host, World
 
 KEYS = Keys("galera")
 
+GIVEN_UP = "is given up by order: the person was told that it may be lost"
+
 
 def read(world: World) -> tuple[str | None, State, tuple[Report, ...], tuple[NodeRecord, ...]]:
     raw = world.store.durable.get(KEYS.state)
@@ -38,14 +40,6 @@ def give(world: World, order: Order) -> None:
         world.store.durable[KEYS.nodes + record.node] = fast.dump(record)
     for node in order.delete:
         world.store.durable.pop(KEYS.nodes + node, None)
-
-
-def waive(world: World, kept: set[str]) -> None:
-    """From now on only these commits are asked for: the person was told that others may be lost."""
-    for ident in [ident for ident in world.acked if ident not in kept]:
-        world.log(f"    {ident} is given up by order")
-        del world.acked[ident]
-    world.galera.precious &= kept
 
 
 def anywhere(world: World, without: Disk | None = None) -> set[str]:
@@ -78,7 +72,7 @@ def order_recover(world: World, number: int, parameter: int, rng: Random) -> boo
     assert order.number is not None
     running = world.running(host)
     log = running[0].log if running else host.disk.log
-    waive(world, set(log[: order.number]) if order.number else set())
+    world.waive(set(log[: order.number]) if order.number else set(), GIVEN_UP)
     world.disks_lost = True  # a node that was ahead is quarantined from now on: a person has to see to it
     give(world, order)
     return True
@@ -100,7 +94,7 @@ def order_forget(world: World, number: int, parameter: int, rng: Random) -> bool
         order = orders.forget(state, reports, records, host.name)
     except Refused:
         return True  # the disk is lost all the same
-    waive(world, anywhere(world))
+    world.waive(anywhere(world), GIVEN_UP)
     give(world, order)
     return True
 

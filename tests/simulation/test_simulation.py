@@ -56,3 +56,20 @@ def test_a_failing_schedule_is_shrunk() -> None:
 
     assert [event[2] for event in shrink(schedule, fails).events] == [3, 17]
     assert Violation("P1", "x").promise == "P1"
+
+
+def test_what_is_on_no_disk_and_no_record_is_not_asked_for() -> None:
+    """All three disks and the registry are replaced one after the other: what then starts is a new cluster."""
+    events = (
+        ("kill_all", 5, 472, 9144591),
+        ("order_forget", 5, 116, 329615097),
+        ("registry_wiped", 1, 163, 210118796),
+        ("order_forget", 16, 572, 308695383),
+        ("disk_standalone", 27, 345, 1044353070),
+    )
+    outcome = run(Schedule(3, None, True, events), tell=True)
+    assert outcome.violation is None
+    assert "is nowhere any more" in "\n".join(outcome.trace)
+    early = run(Schedule(3, None, True, (*events[:2], *events[3:])), tell=True)
+    assert early.violation is None
+    assert "is nowhere any more" not in "\n".join(early.trace)

@@ -217,7 +217,22 @@ class World:
         elif FAULTS[kind](self, number, parameter, rng):
             self.faults[kind] += 1
             self.unsettle()
+            self._untraceable()
         invariants.moment(self)
+
+    def waive(self, kept: set[str], why: str) -> None:
+        """From now on only these commits are asked for."""
+        for ident in [ident for ident in self.acked if ident not in kept]:
+            self.log(f"    {ident} {why}")
+            del self.acked[ident]
+        self.galera.precious &= kept
+
+    def _untraceable(self) -> None:
+        """When every disk and the registry were replaced, nothing can know that there was a cluster: the next is a new one."""
+        if self.store.durable or any(host.disk.stamp.identity is not None for host in self.hosts):
+            return
+        if self.galera.precious.isdisjoint(ident for host in self.hosts for ident in host.disk.log):
+            self.waive(set(), "is nowhere any more")
 
     def write(self, host: Host, crash: bool) -> None:
         for run in self.running(host):
