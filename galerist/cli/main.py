@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -30,9 +31,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EX_CONFIG
     except RegistryError as error:
         print(f"galerist: {error}", file=sys.stderr)
+        if hint := _local(sys.argv[1:] if arguments is None else arguments):
+            print(hint, file=sys.stderr)
         return EX_FAILED
     except (KeyboardInterrupt, click.Abort):
         return EX_INTERRUPTED
+
+
+def _local(arguments: Sequence[str]) -> str:
+    """Where a cluster of `galerist up` lies that the user may have meant; "" when there is none, or he named a place."""
+    from galerist.local.layout import locate
+
+    named = any(word.startswith(("--dir", "--registry", "--config")) for word in arguments)
+    if named or "GALERIST_REGISTRY" in os.environ or "GALERIST_CONFIG" in os.environ:
+        return ""
+    layout = locate(None, None)
+    return f"A cluster of `galerist up` lies in {layout.dir}: add --dir {layout.dir}" if layout.plan.exists() else ""
 
 
 def clustercheck() -> int:

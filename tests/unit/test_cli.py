@@ -244,3 +244,24 @@ def test_colours_only_on_a_terminal_that_wants_them(restored_logging: None, monk
     assert "\x1b[" not in logged(StringIO())
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b[" not in logged(Terminal())
+
+
+def test_who_forgot_dir_is_told_where_his_cluster_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from galerist.local import layout
+
+    monkeypatch.setattr(layout, "default_dir", lambda *_: tmp_path)
+    monkeypatch.delenv("GALERIST_REGISTRY", raising=False)
+
+    def down(*_: Any, **__: Any) -> None:
+        raise RegistryDown("no endpoint of the registry answered")
+
+    monkeypatch.setattr("galerist.registry.open.open_registry", down)
+    assert main(["list"]) == 1
+    assert "--dir" not in capsys.readouterr().err
+    (tmp_path / "cluster.json").touch()
+    assert main(["list"]) == 1
+    assert f"add --dir {tmp_path}" in capsys.readouterr().err
+    assert main(["list", "--registry", "etcd3://127.0.0.1:1"]) == 1
+    assert "--dir" not in capsys.readouterr().err
