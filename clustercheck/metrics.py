@@ -81,18 +81,18 @@ def collect(status: Status, policy: Policy, counts: Counts) -> Iterator[Metric]:
     yield cause
     yield gauge("galerist_check_disabled", "1 while the node is disabled by hand.", bool(status.disabled))
     if math.isfinite(status.age):
-        yield gauge("galerist_facts_age_seconds", "Age of what the server said last.", status.age)
-    yield CounterMetricFamily("galerist_polls", "Times that the server was asked.", value=counts.polls)
-    yield CounterMetricFamily("galerist_poll_failures", "Times that it did not answer.", value=counts.failures)
-    yield CounterMetricFamily("galerist_poll_seconds", "Time spent in asking it.", value=counts.spent)
+        yield gauge("galerist_check_facts_age_seconds", "Age of what the server said last.", status.age)
+    yield CounterMetricFamily("galerist_check_polls", "Times that the server was asked.", value=counts.polls)
+    yield CounterMetricFamily("galerist_check_poll_failures", "Times that it did not answer.", value=counts.failures)
+    yield CounterMetricFamily("galerist_check_poll_seconds", "Time spent in asking it.", value=counts.spent)
     probe = status.probe
-    state = GaugeMetricFamily("galerist_probe_state", "State of the commit probe; always 1.", labels=["state"])
+    state = GaugeMetricFamily("galerist_check_probe_state", "State of the commit probe; always 1.", labels=["state"])
     state.add_metric([probe.state], 1)
     yield state
     if probe.took is not None:
-        yield gauge("galerist_probe_duration_seconds", "How long the probe's last commit took.", probe.took)
+        yield gauge("galerist_check_probe_duration_seconds", "How long the probe's last commit took.", probe.took)
     if probe.pending is not None:
-        yield gauge("galerist_probe_pending_seconds", "For how long the probe's write has waited.", probe.pending)
+        yield gauge("galerist_check_probe_pending_seconds", "For how long the probe's write has waited.", probe.pending)
     if facts is None or not 0 <= status.age <= policy.stale:
         return
     primary = facts.cluster_status == "Primary"

@@ -131,7 +131,7 @@ def test_metrics_have_units_and_help() -> None:
     values = {name: family.samples[0].value for name, family in families.items()}
     assert values["wsrep_flow_control_paused_seconds"] == 2.0
     assert values["wsrep_last_committed_seqno"] == 7
-    assert values["galerist_polls"] == 9
+    assert values["galerist_check_polls"] == 9
     assert values["galerist_check_usable"] == 1
     codes = {sample.labels["page"]: sample.value for sample in families["galerist_check_code"].samples}
     assert codes["/"] == 200
@@ -141,7 +141,7 @@ def test_metrics_have_units_and_help() -> None:
 def test_metrics_of_a_server_that_is_gone_are_not_made_up() -> None:
     text = create_app(lambda: STATES["gone"], Policy()).test_client().get("/metrics").text
     assert "galerist_check_usable 0.0" in text
-    assert "galerist_facts_age_seconds" in text
+    assert "galerist_check_facts_age_seconds" in text
     text = create_app(lambda: STATES["hangs"], Policy()).test_client().get("/metrics").text
     assert "wsrep_ready" not in text
 

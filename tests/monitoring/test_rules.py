@@ -43,7 +43,7 @@ MADE_UP = {
     "GaleristProxyConfiguration": {f"galerist_proxy_error{PROXY}": 1},
     "GaleristFlowControl": {f"wsrep_flow_control_paused_ratio{CHECK}": 0.6},
     "GaleristCommitsHang": {
-        'galerist_probe_state{cluster="galera",instance="n1",job="galerist-check",state="late"}': 1
+        'galerist_check_probe_state{cluster="galera",instance="n1",job="galerist-check",state="late"}': 1
     },
     "GaleristWaiting": {
         f"galerist_agent_waiting{AGENT}": 1,
