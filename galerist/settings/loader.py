@@ -13,7 +13,7 @@ from typing import Any
 
 from galerist.settings import userconf
 from galerist.settings.checks import cross_checks
-from galerist.settings.problems import Problem, Secret, SettingsError
+from galerist.settings.problems import Problem, Secret, SettingsError, bare
 from galerist.settings.schema import FIELDS, Field, Settings
 
 PREFIX = "GALERIST_"
@@ -206,7 +206,7 @@ def _read_value(field: Field, given: _Given, concerned: bool) -> Any:
 def _read_secret(field: Field, given: _Given) -> Secret:
     if not isinstance(given.value, str):
         raise _Wrong("is not a text", f"put the secret into a file and give {field.key}")
-    secret = given.value
+    secret, path = given.value, None
     if given.key == field.key:
         path = _absolute(given.base, Path(given.value))
         try:
@@ -217,12 +217,12 @@ def _read_secret(field: Field, given: _Given) -> Secret:
             raise _Wrong(f"cannot read {path}: {why}", remedy) from None
         except UnicodeDecodeError:
             raise _Wrong(f"cannot read {path}: it is not UTF-8 text", "write the secret as text into it") from None
-        secret = secret.removesuffix("\n").removesuffix("\r")
+        secret = bare(secret)
     if not secret:
         raise _Wrong("is empty", "write the secret into it, or remove the setting")
     if re.search(r"[\x00-\x1f\x7f]", secret):
         raise _Wrong("holds a line break or a control character", "keep the secret to one line of text")
-    return Secret(secret)
+    return Secret(secret, path)
 
 
 def _text(value: Any, natives: tuple[type, ...]) -> str:

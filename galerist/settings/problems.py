@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +34,28 @@ class SettingsError(Exception):
         return "\n".join(map(str, self.problems))
 
 
+def bare(text: str) -> str:
+    """A secret as its file holds it, without the end of the line."""
+    return text.removesuffix("\n").removesuffix("\r")
+
+
 class Secret:
     """A text that shows itself only when asked, so that no log or traceback holds it."""
 
-    __slots__ = ("_text",)
+    __slots__ = ("_file", "_text")
 
-    def __init__(self, text: str) -> None:
-        self._text = text
+    def __init__(self, text: str, file: Path | None = None) -> None:
+        self._text, self._file = text, file
 
     def reveal(self) -> str:
         """The secret itself."""
+        return self._text
+
+    def reread(self) -> str:
+        """The secret as its file holds it now, else as it was: for what outlives a change of it."""
+        if self._file is not None:
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                return bare(self._file.read_text(encoding="utf-8")) or self._text
         return self._text
 
     def __eq__(self, other: object) -> bool:

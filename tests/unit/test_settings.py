@@ -210,6 +210,21 @@ def test_a_secret_comes_from_its_file_and_hides_itself(tmp_path: Path) -> None:
     assert "s3cret" not in f"{value.root_password} {value!r} {value.root_password!r}"
 
 
+def test_a_secret_that_changes_is_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "p"
+    file.write_text("old\n")
+    value = settings(tmp_path, "check_password_file = 'p'").check_password
+    assert value is not None
+    for text in ("new\n", "newer"):
+        file.write_text(text)
+        assert (value.reread(), value.reveal()) == (text.strip(), "old")
+    file.write_text("")
+    assert value.reread() == "old"
+    file.unlink()
+    assert value.reread() == "old"
+    assert Secret("given").reread() == "given"
+
+
 def test_a_secret_by_environment_goes_over_the_file(tmp_path: Path) -> None:
     toml = "root_password = 'file'"
     assert settings(tmp_path, toml).root_password == Secret("file")
