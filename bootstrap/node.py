@@ -17,7 +17,7 @@ from bootstrap.agent import Look
 from bootstrap.facts import UNKNOWN
 from galerist.files import write_atomically
 from galerist.galera import datadir as disk
-from galerist.galera.config import ServerConfig, on_opening, render_mycnf
+from galerist.galera.config import ServerConfig, authority, on_opening, render_mycnf
 from galerist.galera.failures import TRANSFER_DIED, explain, reason
 from galerist.galera.positions import is_zero
 from galerist.galera.server import TRANSFER, Launcher, Places, Process, Recovered, end_session
@@ -98,6 +98,7 @@ class LocalNode:
         self._told: str | None = None
         self._members: dict[str, object] = {"writer": (), "peers": None}  # for the node's clustercheck
         self._drained: tuple[str, ...] = ()
+        self._heard: float | None = None  # when the registry last answered, on the wall clock
         self._writer: tuple[str, ...] = ()
         self._hung_since: float | None = None
 
@@ -473,6 +474,7 @@ class LocalNode:
     def remember(self, state: State, others: tuple[Report, ...]) -> None:
         """Keep what the registry said, for a start while it is down (rule 10)."""
         self._drained = state.drained
+        self._heard = time.time()
         self._writer = state.writer
         self._members = {
             "writer": state.writer,
@@ -483,6 +485,7 @@ class LocalNode:
                     "port": other.endpoint.sql_port,
                     "check_port": other.endpoint.check_port,
                     "usable": other.synced and other.opened and other.node not in state.drained,
+                    "incoming": authority(other.endpoint.host, other.endpoint.sql_port),
                 }
                 for other in others
             ],
@@ -522,3 +525,6 @@ class LocalNode:
         target = self._places.run_dir / "agent.json"
         if not target.exists() or target.read_text() != text:
             write_atomically(target, text, mode=0o644)
+        if self._heard is not None:
+            # Its age tells how old the news of the other members are, also when this agent has died.
+            os.utime(target, (self._heard, self._heard))

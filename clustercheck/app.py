@@ -52,11 +52,10 @@ def policy_of(settings: Settings) -> Policy:
 
 def source_of(settings: Settings) -> Source:
     """Where the server and the files are."""
-    password = settings.check_password
     return Source(
         socket=str(settings.socket),
         user=settings.check_user,
-        password=password.reveal() if password else "",
+        password=settings.check_password,
         agent_file=Path(settings.run_dir) / "agent.json",
         disabled_file=Path(settings.check_disabled_file),
         interval=settings.check_poll,

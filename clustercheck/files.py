@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from clustercheck.verdict import Agent, Peer
 def read_disabled(path: Path) -> str:
     """Why this node is disabled by hand, or nothing. The content of the file is the reason."""
     try:
-        text = path.read_text(errors="replace")[:200].strip()
+        with path.open(errors="replace") as file:
+            text = file.read(200).strip()
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except OSError as error:  # it is there, or it may be: the cautious answer is a drain
@@ -39,7 +41,9 @@ class AgentFile:
         known = self._known
         if known is None or known[0] != sign:
             known = self._known = sign, read_agent(self._path)
-        return known[1]
+        agent = known[1]
+        # The agent gives its file the time at which it last heard of the registry.
+        return replace(agent, heard_ago=max(0.0, time.time() - about.st_mtime)) if agent is not None else None
 
 
 def read_agent(path: Path) -> Agent | None:
@@ -76,7 +80,12 @@ def _with_members(agent: Agent, said: dict[str, Any]) -> Agent:
         if peers is None
         else tuple(
             Peer(
-                str(peer["node"]), str(peer["host"]), int(peer["port"]), int(peer["check_port"]), peer["usable"] is True
+                str(peer["node"]),
+                str(peer["host"]),
+                int(peer["port"]),
+                int(peer["check_port"]),
+                peer["usable"] is True,
+                str(peer.get("incoming", "")),
             )
             for peer in peers
         ),

@@ -82,6 +82,9 @@ def collect(status: Status, policy: Policy, counts: Counts) -> Iterator[Metric]:
     yield gauge("galerist_check_disabled", "1 while the node is disabled by hand.", bool(status.disabled))
     if math.isfinite(status.age):
         yield gauge("galerist_check_facts_age_seconds", "Age of what the server said last.", status.age)
+    if status.agent is not None and status.agent.heard_ago is not None:
+        text = "Time since the agent last heard of the other members."
+        yield gauge("galerist_check_members_age_seconds", text, status.agent.heard_ago)
     yield CounterMetricFamily("galerist_check_polls", "Times that the server was asked.", value=counts.polls)
     yield CounterMetricFamily("galerist_check_poll_failures", "Times that it did not answer.", value=counts.failures)
     yield CounterMetricFamily("galerist_check_poll_seconds", "Time spent in asking it.", value=counts.spent)

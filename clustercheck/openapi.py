@@ -43,18 +43,23 @@ def _object(properties: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 _TEXT, _FLAG, _COUNT = {"type": "string"}, {"type": "boolean"}, {"type": "integer"}
-_PEER = _object({"node": _TEXT, "host": _TEXT, "port": _COUNT, "check_port": _COUNT, "usable": _FLAG})
+_PEER = _object(
+    {"node": _TEXT, "host": _TEXT, "port": _COUNT, "check_port": _COUNT, "usable": _FLAG, "incoming": _TEXT}
+)
+_HEARD = _nullable("number", description="seconds since the agent last heard of the other members")
 _FACTS = _object(
     {
         "cluster_status": _TEXT,
         "connected": _FLAG,
         "ready": _FLAG,
+        "replicates": _FLAG,
         "local_state": _nullable("integer"),
         "reject_queries": _TEXT,
         "donor_rejects_queries": _FLAG,
         "sst_method": _TEXT,
         "desync": _FLAG,
         "read_only": _FLAG,
+        "members": {"type": "array", "items": _TEXT, "description": "listeners of the members of its component"},
         "cluster_size": _nullable("integer"),
         "cluster_uuid": _TEXT,
         "recv_queue": _nullable("integer", description="write-sets"),
@@ -73,6 +78,7 @@ _AGENT = _object(
         "port": _COUNT,
         "writer": {"type": "array", "items": _TEXT},
         "peers": _nullable("array", items=_PEER),
+        "heard_ago": _HEARD,
     }
 )
 _PROBE = _object(
@@ -103,6 +109,7 @@ STATUS = _object(
 PEERS = _object(
     {
         "reason": _TEXT,
+        "heard_ago": _HEARD,
         "peers": {
             "type": "array",
             "items": _object({"node": _TEXT, "host": _TEXT, "port": _COUNT, "writer": _FLAG}),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from clustercheck.verdict import (
@@ -16,8 +16,12 @@ from clustercheck.verdict import (
     Policy,
     Status,
     Verdict,
+    others,
     verdict,
 )
+
+NEWS = 15.0
+"""Seconds for which what the agent heard of the other members needs no date."""
 
 Page = Callable[[Status, Policy], Verdict]
 
@@ -30,10 +34,10 @@ def write(status: Status, policy: Policy) -> Verdict:
     agent = status.agent
     if agent is None or not agent.node or agent.peers is None:
         return Verdict(DRAIN, "no agent has said yet which node is the writer", "writer-unknown")
-    first = _writer(agent, me=True)
+    first = _writer(agent, [agent.node, *(peer.node for peer in others(status, policy) or ())])
     if first == agent.node:
-        return Verdict(OK, "the writer", "writer")
-    return Verdict(DRAIN, f"the writer is {first}", "not-writer")
+        return Verdict(OK, f"the writer{_as_heard(agent)}", "writer")
+    return Verdict(DRAIN, f"the writer is {first}{_as_heard(agent)}", "not-writer")
 
 
 def read(status: Status, policy: Policy, max_lag: int | None = None) -> Verdict:
@@ -94,26 +98,31 @@ def peers(status: Status, policy: Policy) -> tuple[Verdict, list[dict[str, objec
     agent = status.agent
     if agent is None or agent.peers is None or not agent.node:
         return Verdict(DOWN, "no agent has said yet who the members are", "peers-unknown"), []
-    mine = verdict(status, policy).code == OK
-    me = Peer(agent.node, agent.host, agent.port, 0, mine)
-    usable = sorted((peer for peer in (me, *agent.peers) if peer.usable), key=lambda peer: _place(agent, peer.node))
-    writer = _writer(agent, me=mine)
+    me = Peer(agent.node, agent.host, agent.port, 0, verdict(status, policy).code == OK)
+    usable = [peer for peer in (me, *(others(status, policy) or ())) if peer.usable]
+    usable.sort(key=lambda peer: _place(agent, peer.node))
+    writer = _writer(agent, [peer.node for peer in usable])
     nodes: list[dict[str, object]] = [
         {"node": peer.node, "host": peer.host, "port": peer.port, "writer": peer.node == writer} for peer in usable
     ]
     if not nodes:
-        return Verdict(DOWN, "no node is usable", "nobody"), []
-    return Verdict(OK, f"{len(nodes)} usable", "usable"), nodes
+        return Verdict(DOWN, f"no node is usable{_as_heard(agent)}", "nobody"), []
+    return Verdict(OK, f"{len(nodes)} usable{_as_heard(agent)}", "usable"), nodes
 
 
 def _place(agent: Agent, node: str) -> tuple[int, str]:
     return (agent.writer.index(node) if node in agent.writer else len(agent.writer), node)
 
 
-def _writer(agent: Agent, me: bool) -> str:
+def _writer(agent: Agent, usable: Sequence[str]) -> str:
     """The first usable node in the order of the write port; empty when there is none."""
-    usable = [peer.node for peer in agent.peers or () if peer.usable] + ([agent.node] if me else [])
     return min(usable, key=lambda node: _place(agent, node), default="")
+
+
+def _as_heard(agent: Agent) -> str:
+    """What to add where the agent has not heard of the other members for a while."""
+    ago = agent.heard_ago
+    return "" if ago is None or ago < NEWS else f", as heard {ago:.0f} s ago"
 
 
 CLASSIC = "Percona XtraDB Cluster Node is"

@@ -24,10 +24,13 @@ from clustercheck.verdict import Facts, Probe, Status
 if TYPE_CHECKING:
     import pymysql
 
+    from galerist.settings import Secret
+
 log = logging.getLogger("clustercheck")
 
 _VARIABLES = (
     "read_only",
+    "wsrep_on",
     "wsrep_desync",
     "wsrep_reject_queries",
     "wsrep_sst_donor_rejects_queries",
@@ -45,7 +48,7 @@ class Source:
 
     socket: str
     user: str
-    password: str
+    password: Secret | None
     agent_file: Path
     disabled_file: Path
     interval: float = 0.2
@@ -214,15 +217,15 @@ def connect(
     return pymysql.connect(
         unix_socket=source.socket,
         user=source.user,
-        password=source.password,
+        password=source.password.reread() if source.password is not None else "",
         connect_timeout=source.timeout,
         read_timeout=answer_within,
         write_timeout=source.timeout,
         ssl_disabled=True,  # a local socket; a TLS context would take 20 ms of each attempt
         client_flag=client_flag,
         autocommit=None,  # it would be a statement more
-        # a health check must not wait for the cluster
-        init_command=f"SET SESSION wsrep_sync_wait=0{session}",
+        # A health check must not wait for the cluster, nor be ended by limits that were set for clients.
+        init_command=f"SET SESSION wsrep_sync_wait=0, max_statement_time=0, wait_timeout=86400{session}",
     )
 
 
@@ -233,12 +236,14 @@ def parse(said: Mapping[str, str]) -> Facts:
         cluster_status=said.get("wsrep_cluster_status", worst.cluster_status),
         connected=said.get("wsrep_connected") == "ON",
         ready=said.get("wsrep_ready") == "ON",
+        replicates=said.get("wsrep_on") == "ON",
         local_state=_number(said.get("wsrep_local_state")),
         reject_queries=said.get("wsrep_reject_queries", worst.reject_queries),
         donor_rejects_queries=said.get("wsrep_sst_donor_rejects_queries") != "OFF",
         sst_method=said.get("wsrep_sst_method", worst.sst_method),
-        desync=said.get("wsrep_desync") == "ON",
-        read_only=said.get("read_only") == "ON",
+        desync=said.get("wsrep_desync") != "OFF",
+        read_only=said.get("read_only") != "OFF",  # later servers know more than ON
+        members=tuple(one for one in said.get("wsrep_incoming_addresses", "").split(",") if one),
         cluster_size=_number(said.get("wsrep_cluster_size")),
         cluster_uuid=said.get("wsrep_cluster_state_uuid", ""),
         recv_queue=_number(said.get("wsrep_local_recv_queue")),

@@ -167,6 +167,7 @@ class Prober:
             self._judged = None
             return
         status = self._observed()
+        pending = time.monotonic() - since  # before the others are asked: what they say is younger than that
         peers = self._ask_peers(status)
         blamed = self._judged == (since, "")
         if blamed:
@@ -174,7 +175,7 @@ class Prober:
         else:
             facts = status.facts
             flow = facts is not None and (facts.flow_control or 0.0) > FLOW_CONTROL
-            explained = explain(time.monotonic() - since, flow, self._ddl_runs(), peers)
+            explained = explain(pending, flow, self._ddl_runs(), peers)
         if self._since == since:  # else it went through meanwhile
             self._judged = since, explained
 

@@ -34,13 +34,15 @@ class Facts:
     cluster_status: str = "unknown"  # wsrep_cluster_status
     connected: bool = False  # wsrep_connected
     ready: bool = False  # wsrep_ready
+    replicates: bool = False  # wsrep_on
     local_state: int | None = None  # wsrep_local_state
     reject_queries: str = "unknown"  # wsrep_reject_queries
     donor_rejects_queries: bool = True  # wsrep_sst_donor_rejects_queries
     sst_method: str = "unknown"  # wsrep_sst_method
-    desync: bool = False  # wsrep_desync
-    read_only: bool = False  # read_only
-    cluster_size: int | None = None  # wsrep_cluster_size; shown only
+    desync: bool = True  # wsrep_desync
+    read_only: bool = True  # read_only
+    members: tuple[str, ...] = ()  # wsrep_incoming_addresses: the listeners of the members of this component
+    cluster_size: int | None = None  # wsrep_cluster_size
     cluster_uuid: str = ""  # wsrep_cluster_state_uuid; shown only
     recv_queue: int | None = None  # wsrep_local_recv_queue: write-sets received and not applied yet
     flow_control: float | None = None  # share of the last seconds for which flow control paused, 0 to 1
@@ -48,19 +50,22 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Another member, as the agent last heard of it. ``usable``: synced, and opened to clients."""
+    """Another member, as the agent last heard of it. ``usable``: synced, and opened to clients.
+    ``incoming`` is how its server names its listener to the group, empty where that is not known."""
 
     node: str
     host: str
     port: int
     check_port: int
     usable: bool
+    incoming: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
     """What the agent of this node wrote for its clustercheck. ``problem`` says why its file
-    could not be understood. ``peers`` is None where the agent has not heard of any registry."""
+    could not be understood. ``peers`` is None where the agent has not heard of any registry;
+    ``heard_ago`` (seconds, None: not known) is how long ago it last heard of them."""
 
     opened: bool = False
     paused: bool = False  # the agent decides nothing for now; the node serves on
@@ -72,6 +77,7 @@ class Agent:
     port: int = 0
     writer: tuple[str, ...] = ()  # the order of nodes for the write port; nodes not in it come last, by name
     peers: tuple[Peer, ...] | None = None
+    heard_ago: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +145,7 @@ def verdict(status: Status, policy: Policy) -> Verdict:
         return Verdict(DOWN, line(found[1]), found[0])
     kept = ""
     for cause, reason, ordered in _drains(status, policy):
-        if ordered or others_usable(status) is not False:
+        if ordered or others(status, policy) != ():
             return Verdict(DRAIN, line(reason), cause)
         kept = kept or f"{reason}; stays, since no other node is usable"
     if kept:
@@ -158,13 +164,20 @@ def answered(judged: Verdict, policy: Policy) -> int:
     return judged.code
 
 
-def others_usable(status: Status) -> bool | None:
-    """Whether another member can serve; None where nobody has said who the others are."""
-    if status.agent is None or status.agent.peers is None:
+def others(status: Status, policy: Policy) -> tuple[Peer, ...] | None:
+    """The other members that can serve; None where nobody has said who the others are.
+
+    What the registry said last may be old. The server itself knows who is in its component.
+    """
+    agent, facts = status.agent, status.facts
+    if agent is None or agent.peers is None:
         return None
-    if status.facts is not None and status.facts.cluster_size == 1:
-        return False  # whatever the registry said last: the server itself knows that nobody else is in its component
-    return any(peer.usable for peer in status.agent.peers)
+    usable = tuple(peer for peer in agent.peers if peer.usable)
+    if facts is None or facts.cluster_status != "Primary" or not 0 <= status.age <= policy.stale:
+        return usable
+    if facts.cluster_size == 1:
+        return ()
+    return tuple(peer for peer in usable if not (facts.members and peer.incoming) or peer.incoming in facts.members)
 
 
 def _down(status: Status, policy: Policy) -> tuple[str, str] | None:
@@ -181,6 +194,8 @@ def _down(status: Status, policy: Policy) -> tuple[str, str] | None:
         return "disconnected", "wsrep_connected is OFF"
     if not facts.ready:
         return "not-ready", "wsrep_ready is OFF"
+    if not facts.replicates:
+        return "alone", "wsrep_on is OFF: what is written here reaches no other node"
     if agent is not None and agent.problem:
         return "agent", f"the agent's file cannot be understood: {agent.problem}"
     if agent is not None and not agent.opened:
@@ -222,7 +237,7 @@ def _drains(status: Status, policy: Policy) -> Iterator[tuple[str, str, bool]]:
         share, most = facts.flow_control or 0.0, policy.max_flow_control
         yield "flow-control", f"flow control paused it for {share:.0%} of the time, at most {most:.0%} may be", False
     # Only where somebody is known to be better off: silence about the others proves nothing.
-    if status.probe.state == "late" and others_usable(status):
+    if status.probe.state == "late" and others(status, policy):
         yield "probe", f"commits hang: {status.probe.note}", False
 
 

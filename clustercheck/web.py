@@ -56,6 +56,7 @@ def create_app(
     from flask import Flask, Response, jsonify, request
 
     app = Flask("clustercheck", static_folder=None)
+    app.url_map.merge_slashes = False  # it would redirect, which HAProxy takes for health
     guard = guard or Guard()
 
     def spoken(judged: Verdict) -> tuple[int, str]:
@@ -70,14 +71,16 @@ def create_app(
         return lambda: say(judge(status(), policy))
 
     def read() -> Response:
-        text = request.args.get("max_lag")
-        if text is not None and not re.fullmatch("[0-9]{1,9}", text):
+        said = request.args.getlist("max_lag")
+        if len(said) > 1 or not all(re.fullmatch("[0-9]{1,9}", text) for text in said):
             return Response("max_lag is a count of write-sets\n", 400, mimetype="text/plain")
-        return say(pages.read(status(), policy, None if text is None else int(text)))
+        return say(pages.read(status(), policy, int(said[0]) if said else None))
 
     def peers() -> tuple[Response, int]:
-        judged, nodes = pages.peers(status(), policy)
-        return jsonify({"reason": judged.reason, "peers": nodes}), judged.code
+        known = status()
+        judged, nodes = pages.peers(known, policy)
+        ago = known.agent.heard_ago if known.agent is not None else None
+        return jsonify({"reason": judged.reason, "heard_ago": ago, "peers": nodes}), judged.code
 
     def everything() -> tuple[Response, int]:
         known = status()
@@ -121,6 +124,7 @@ def create_app(
     def root_first(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         """The one page that proxies ask all the time, without the work that Flask has with a request."""
         method = environ["REQUEST_METHOD"]
+        environ["PATH_INFO"] = environ["PATH_INFO"] or "/"  # GET http://db1:9200 names no path
         if environ["PATH_INFO"] != "/" or method not in _METHODS:
             return rest(environ, start)
         said = environ.get("HTTP_AUTHORIZATION", "")

@@ -9,11 +9,11 @@ import pytest
 
 from clustercheck.app import Chronicle
 from clustercheck.serve import listen
-from clustercheck.verdict import Facts, Policy, Status, Verdict
+from clustercheck.verdict import Policy, Status, Verdict
 from clustercheck.web import create_app
+from tests.clustercheck.test_verdict import GOOD
 from tests.support.etcd import free_ports
 
-GOOD = Facts("Primary", True, True, 4, "NONE", False, "mariabackup")
 CASES = [
     (Status(GOOD, 0.1), 200, "synced\n"),
     (Status(GOOD, 0.1, disabled="by ann"), 404, "disabled by hand: by ann\n"),

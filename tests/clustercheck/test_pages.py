@@ -67,6 +67,12 @@ def test_peers() -> None:
         {"node": "n2", "host": "10.0.0.2", "port": 3306, "writer": True},
         {"node": "n1", "host": "10.0.0.1", "port": 3306, "writer": False},
     ]
+    heard = replace(agent, heard_ago=40.0)
+    assert pages.peers(status(agent=heard), Policy())[0].reason == "2 usable, as heard 40 s ago"
+    assert pages.write(status(agent=heard), Policy()).reason == "the writer is n2, as heard 40 s ago"
+    left = replace(GOOD, members=("db1:3306", "db3:3306"))  # the server knows that n2 has gone, whatever was heard
+    assert [node["node"] for node in pages.peers(status(left, agent=heard), Policy())[1]] == ["n1"]
+    assert pages.write(status(left, agent=heard), Policy()).code == 200
     judged, nodes = pages.peers(status(RO, agent=agent), Policy())
     assert [node["node"] for node in nodes] == ["n2"]
     assert pages.peers(status(RO, agent=ALONE), Policy())[0].code == 503

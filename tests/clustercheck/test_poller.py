@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pymysql
@@ -11,12 +13,16 @@ import pytest
 
 from clustercheck.files import AgentFile, read_agent, read_disabled
 from clustercheck.poller import FlowControl, Poller, Source, hung, numbers, parse
+from clustercheck.probe import Prober, Rhythm
+from clustercheck.probing import PeerSays
 from clustercheck.verdict import Agent, Facts, Peer, Policy, Status, verdict
 
 ROWS = {
     "wsrep_cluster_status": "Primary",
     "wsrep_connected": "ON",
     "wsrep_ready": "ON",
+    "wsrep_on": "ON",
+    "wsrep_incoming_addresses": "db1:3306,db2:3306,",
     "wsrep_local_state": "4",
     "wsrep_local_recv_queue": "7",
     "wsrep_local_recv_queue_avg": "0.25",
@@ -33,7 +39,9 @@ ROWS = {
 
 def test_rows_become_facts() -> None:
     uuid = "626f29e1-e550-11f1-809a-b26019a0dd37"
-    assert parse(ROWS) == Facts("Primary", True, True, 4, "NONE", False, "mariabackup", False, False, 3, uuid, 7)
+    assert parse(ROWS) == Facts(
+        "Primary", True, True, True, 4, "NONE", False, "mariabackup", False, False, ("db1:3306", "db2:3306"), 3, uuid, 7
+    )
 
 
 def test_no_rows_are_the_worst_facts() -> None:
@@ -41,10 +49,22 @@ def test_no_rows_are_the_worst_facts() -> None:
     assert parse({"wsrep_local_state": "soon"}).local_state is None
 
 
-@pytest.mark.parametrize("missing", ["wsrep_cluster_status", "wsrep_connected", "wsrep_ready", "wsrep_local_state"])
-def test_a_missing_row_is_never_good(missing: str) -> None:
-    facts = parse({name: value for name, value in ROWS.items() if name != missing})
-    assert verdict(Status(facts=facts, age=0.0), Policy()).code == 503
+DECIDES = {
+    "wsrep_cluster_status": 503,
+    "wsrep_connected": 503,
+    "wsrep_ready": 503,
+    "wsrep_on": 503,
+    "wsrep_local_state": 503,
+    "wsrep_reject_queries": 503,
+    "wsrep_desync": 404,
+    "read_only": 404,
+}
+
+
+@pytest.mark.parametrize("name", DECIDES)
+def test_a_row_that_is_missing_or_strange_is_never_good(name: str) -> None:
+    for rows in ({key: value for key, value in ROWS.items() if key != name}, ROWS | {name: "NO_LOCK"}):
+        assert verdict(Status(facts=parse(rows), age=0.0), Policy()).code == DECIDES[name]
 
 
 def test_only_finite_numbers_are_figures() -> None:
@@ -69,14 +89,23 @@ def test_the_agents_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
     file = AgentFile(tmp_path / "agent.json")
     assert file.read() is None
     (tmp_path / "agent.json").write_text('{"opened": true}')
-    known = file.read()
-    assert known == Agent(opened=True)
-    assert file.read() is known
+    assert replace(file.read(), heard_ago=None) == Agent(opened=True)  # type: ignore[type-var]
     (tmp_path / "new").write_text('{"opened": false, "reason": "x"}')
     (tmp_path / "new").rename(tmp_path / "agent.json")
-    assert file.read() == Agent(reason="x")
+    assert replace(file.read(), heard_ago=None) == Agent(reason="x")  # type: ignore[type-var]
     (tmp_path / "agent.json").unlink()
     assert file.read() is None
+
+
+def test_the_time_of_the_agents_file_tells_how_old_its_news_are(tmp_path: Path) -> None:
+    path = tmp_path / "agent.json"
+    file = AgentFile(path)
+    path.write_text('{"opened": true}')
+    for ago in (40.0, -40.0):  # a clock that was set back makes nothing younger than now
+        os.utime(path, (time.time() - ago, time.time() - ago))
+        known = file.read()
+        assert known is not None
+        assert known.heard_ago == pytest.approx(max(ago, 0.0), abs=5.0)
 
 
 def test_what_the_agent_says_of_the_members(tmp_path: Path) -> None:
@@ -133,8 +162,25 @@ def test_only_a_time_out_is_a_hang() -> None:
     assert not hung(ConnectionRefusedError())
 
 
+def test_a_peer_that_is_slow_to_answer_makes_no_earlier_write_a_later_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ours began 6 s ago; the peer's, 6.1 s before it says so, which it does after we have waited for 0.3 s."""
+
+    def ask(_: Status) -> tuple[PeerSays, ...]:
+        time.sleep(0.3)
+        return (PeerSays("n2", True, 6.1),)
+
+    source = Source(str(tmp_path / "s.sock"), "x", None, tmp_path / "a", tmp_path / "d")
+    prober = Prober(source, "n1", Rhythm(), Policy(), Status, ask)
+    monkeypatch.setattr(prober, "_ddl_runs", lambda: False)
+    monkeypatch.setattr(prober, "_since", time.monotonic() - 6.0)
+    prober._judge()
+    assert prober.probe().note == "no write of another member went through meanwhile"
+
+
 def test_without_a_server_there_is_trouble_and_no_wait(tmp_path: Path) -> None:
-    source = Source(str(tmp_path / "s.sock"), "x", "", tmp_path / "a", tmp_path / "d", interval=0.01)
+    source = Source(str(tmp_path / "s.sock"), "x", None, tmp_path / "a", tmp_path / "d", interval=0.01)
     polled: list[int] = []
     poller = Poller(source, lambda: polled.append(1))
     assert verdict(poller.status(), Policy()).reason == "mariadbd has not answered yet"

@@ -19,7 +19,7 @@ from clustercheck.verdict import (
     Probe,
     Status,
     answered,
-    others_usable,
+    others,
     verdict,
 )
 
@@ -27,14 +27,17 @@ GOOD = Facts(
     cluster_status="Primary",
     connected=True,
     ready=True,
+    replicates=True,
     local_state=4,
     reject_queries="NONE",
     donor_rejects_queries=False,
     sst_method="mariabackup",
+    desync=False,
+    read_only=False,
 )
 OPEN = Agent(opened=True)
 DONOR = replace(GOOD, local_state=2)
-PEER = Peer("n2", "10.0.0.2", 3306, 9200, True)
+PEER = Peer("n2", "10.0.0.2", 3306, 9200, True, "db2:3306")
 AMONG = Agent(opened=True, node="n1", host="10.0.0.1", port=3306, writer=("n2", "n1"), peers=(PEER,))
 ALONE = replace(AMONG, peers=(replace(PEER, usable=False),))
 LATE = Probe("late", "a write has waited for 7 s, and others' went through meanwhile", 7.0, 0.01, 8.0)
@@ -66,6 +69,7 @@ def status(facts: Facts | None = GOOD, **more: object) -> Status:
         (status(replace(GOOD, cluster_status="Disconnected")), DEFAULT, 503, "Disconnected"),
         (status(replace(GOOD, connected=False)), DEFAULT, 503, "wsrep_connected"),
         (status(replace(GOOD, ready=False)), DEFAULT, 503, "wsrep_ready"),
+        (status(replace(GOOD, replicates=False)), DEFAULT, 503, "wsrep_on is OFF"),
         (status(replace(GOOD, local_state=0)), DEFAULT, 503, "initialized (0)"),
         (status(replace(GOOD, local_state=1)), DEFAULT, 503, "joining (1)"),
         (status(replace(GOOD, local_state=5)), DEFAULT, 503, "unknown (5)"),
@@ -123,6 +127,7 @@ FACTS = st.builds(
     cluster_status=st.sampled_from(["Primary", "non-Primary", "Disconnected", "unknown", ""]) | st.text(),
     connected=st.booleans(),
     ready=st.booleans(),
+    replicates=st.booleans(),
     local_state=st.none() | st.integers(-2, 8),
     reject_queries=st.sampled_from(["NONE", "ALL", "ALL_KILL", "unknown"]),
     donor_rejects_queries=st.booleans(),
@@ -181,7 +186,8 @@ def test_clients_are_sent_only_to_a_node_that_proves_everything(known: Status, p
         assert (known.facts.cluster_status, known.facts.reject_queries) == ("Primary", "NONE")
         assert known.facts.ready
         assert known.facts.connected
-        alone = others_usable(known) is False
+        assert known.facts.replicates
+        alone = others(known, policy) == ()
         assert known.facts.local_state == 4 or alone or (policy.available_when_donor and known.facts.local_state == 2)
         assert known.facts.local_state in (2, 3, 4)
         assert alone or not known.facts.desync
@@ -202,7 +208,7 @@ def test_the_commit_probe_takes_no_node_without_another_to_turn_to(known: Status
     rested = replace(known, probe=Probe())
     if verdict(known, policy) != verdict(rested, policy):
         assert known.probe.state == "late"
-        assert others_usable(known)
+        assert others(known, policy)
         assert verdict(known, policy).code == 404
         assert verdict(rested, policy).code == 200
 
@@ -226,7 +232,7 @@ def test_every_combination_of_the_facts_that_decide() -> None:
         (True, False), (None, OPEN, AMONG, ALONE, Agent(), replace(AMONG, drained=True)), ("", "x"), (Probe(), LATE),
     )  # fmt: skip
     for primary, ready, state, rejects, desync, refuses, read_only, agent, disabled, probe in product:
-        facts = Facts(primary, ready, ready, state, rejects, refuses, "mariabackup", desync, read_only)
+        facts = Facts(primary, ready, ready, True, state, rejects, refuses, "mariabackup", desync, read_only)
         known = Status(facts, 0.1, disabled=disabled, agent=agent, probe=probe)
         alone, among = agent is ALONE, agent is AMONG or (agent is not None and agent.drained)
         down = primary != "Primary" or not ready or rejects != "NONE" or state not in (2, 3, 4)
@@ -242,3 +248,14 @@ def test_a_node_that_is_alone_in_its_component_stays_whatever_was_heard_of_the_o
     assert verdict(status(replace(DONOR, cluster_size=2), agent=AMONG), Policy()).code == 404
     assert verdict(status(alone, agent=AMONG), Policy()).code == 200
     assert verdict(status(alone, agent=AMONG, disabled="by ann"), Policy()).code == 404
+
+
+def test_who_has_left_the_component_is_no_other_node_to_turn_to() -> None:
+    among, without = replace(DONOR, members=("db1:3306", "db2:3306")), replace(DONOR, members=("db1:3306", "db3:3306"))
+    assert verdict(status(among, agent=AMONG), Policy()).code == 404
+    assert verdict(status(without, agent=AMONG), Policy()).code == 200
+    unnamed = replace(AMONG, peers=(replace(PEER, incoming=""),))
+    assert verdict(status(without, agent=unnamed), Policy()).code == 404
+    # outside the Primary Component, or from a server that hangs, the list says nothing of the others
+    assert others(status(replace(without, cluster_status="non-Primary"), agent=AMONG), Policy()) == (PEER,)
+    assert others(status(without, agent=AMONG, age=9.0), Policy()) == (PEER,)

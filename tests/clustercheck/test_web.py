@@ -69,8 +69,8 @@ def test_status_is_json_before_the_first_answer_too() -> None:
     assert (said["code"], said["age"], said["facts"], said["cause"]) == (503, None, None, "unasked")
 
 
-@pytest.mark.parametrize("text", ["-1", "many", "1.5", "", "9999999999", "1&max_lag=x", "٣"])
-def test_a_wrong_lag_is_no_verdict(text: str) -> None:
+@pytest.mark.parametrize("text", ["-1", "many", "1.5", "", "9999999999", "1&max_lag=x", "٣", ["1", "1"]])
+def test_a_wrong_lag_is_no_verdict(text: str | list[str]) -> None:
     answer = create_app(lambda: STATES["synced"], Policy()).test_client().get("/read", query_string={"max_lag": text})
     assert answer.status_code == 400
 
@@ -104,6 +104,7 @@ BEARER = {"Authorization": "Bearer t0ken"}
         (Guard(user="ann", password="s3cret", token="t0ken"), BEARER, 200, 200),
         (Guard(networks=(ipaddress.ip_network("10.0.0.0/8"),)), {}, 403, 403),
         (Guard(networks=(ipaddress.ip_network("127.0.0.0/8"),)), {}, 200, 200),
+        (Guard(networks=(ipaddress.ip_network("0.0.0.0/0"),), token="t0ken"), {}, 200, 401),
         (Guard(networks=(ipaddress.ip_network("::1/128"),), token="t0ken"), BEARER, 403, 403),
     ],
 )
@@ -116,6 +117,15 @@ def test_who_may_ask(guard: Guard, headers: dict[str, str], root: int, inner: in
     assert ("WWW-Authenticate" in answer.headers) == (inner == 401)
     assert "s3cret" not in answer.text
     assert "t0ken" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("address", "code"),
+    [("10.0.0.9", None), ("::ffff:10.0.0.9", None), ("fe80::1%eth0", None), ("::ffff:11.0.0.9", 403), ("", 403)],
+)
+def test_an_address_in_any_notation_is_in_its_network(address: str, code: int | None) -> None:
+    guard = Guard(networks=(ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fe80::/64")))
+    assert guard.refuses(address, "/", "") == code
 
 
 def test_a_guard_sends_what_it_asks_for() -> None:
