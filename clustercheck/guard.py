@@ -62,4 +62,5 @@ def _inside(address: str, networks: Sequence[Network]) -> bool:
         guest = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
+    guest = getattr(guest, "ipv4_mapped", None) or guest
     return any(guest.version == network.version and guest in network for network in networks)

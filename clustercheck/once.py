@@ -42,7 +42,8 @@ def http_answer(judged: Verdict, policy: Policy, classic: bool) -> str:
 def once(source: Source, policy: Policy, page: str, classic: bool, write: Callable[[bytes], object]) -> int:
     """Print the answer; exit code 0 for 200, else 1."""
     judged = judge_once(source, policy, page)
-    write(http_answer(judged, policy, classic).encode())
+    with contextlib.suppress(OSError):  # the client may have gone
+        write(http_answer(judged, policy, classic).encode())
     _part_from_client()
     return 0 if judged.code == OK else 1
 

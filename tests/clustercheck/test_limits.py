@@ -26,6 +26,7 @@ def check(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Check]:
     """Without a server, which no limit depends on: everything is 503."""
     folder = tmp_path_factory.mktemp("limits")
     with checking(folder, folder / "none.sock", check_agent_port=free_ports(1)[0]) as one:
+        one.wait_for(503, "cannot be asked")
         yield one
 
 
@@ -41,6 +42,8 @@ def talk(port: int, said: bytes, seconds: float = 5.0) -> bytes:
                 answer += chunk
     return answer
 
+
+METHODS = ["GET", "HEAD", "OPTIONS"]
 
 MALFORMED = {
     "no request": b"hello\r\n\r\n",
@@ -59,6 +62,47 @@ MALFORMED = {
 @pytest.mark.parametrize("said", MALFORMED.values(), ids=MALFORMED)
 def test_malformed_requests_get_400(check: Check, said: bytes) -> None:
     assert talk(check.port, said).split(b"\r\n")[0].split()[1] == b"400"
+
+
+ROOTS = ["/", "//", "/?x=/status", "http://db1:9200", "http://db1:9200/", "/#status"]
+OTHERS = ["//status", "/status/", "/status//", "/./status", "/STATUS", "/%73tatus", "/%2fstatus", "/x/../status"]
+OTHERS += ["/status%00", "/;", "/%ff", "http://db1/status", "http:///status", "status", "*", "/status#/", "/status?/"]
+
+
+def test_no_way_of_writing_a_path_gets_past_the_token(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("t0ken\n")
+    with checking(tmp_path / "check", tmp_path / "none.sock", check_token_file=tmp_path / "token") as check:
+
+        def codes(path: str, more: str = "") -> set[bytes]:
+            heads = [talk(check.port, f"{method} {path} HTTP/1.1\r\n{more}\r\n".encode()) for method in METHODS]
+            return {head.split()[1] for head in heads}
+
+        for path in ROOTS:
+            assert codes(path) == {b"503"}, path
+        for path in OTHERS:
+            assert codes(path) == {b"401"}, path
+        known = "Authorization: Bearer t0ken\r\nHost: ["
+        assert codes("http://db1/status", f"{known}\r\n") == codes("//status", f"{known}\r\n") == {b"503"}
+        for path in ("/status/", "/STATUS", "/./status", "*", "/healthz"):  # no redirect, which passes for health
+            assert codes(path, f"{known}\r\n") == {b"400"}, path
+
+
+def test_a_packet_full_of_requests_gets_one_answer(check: Check) -> None:
+    answer = talk(check.port, b"GET /openapi.json HTTP/1.1\r\n\r\n" * 200)
+    assert answer.count(b"HTTP/1.1 200") == 1
+    assert b"\r\nConnection: close\r\n" in answer
+
+
+def test_an_older_way_to_ask_is_told_the_truth_too(check: Check) -> None:
+    for said in (b"GET /\r\n\r\n", b"GET / HTTP/1.0\r\n\r\n", b"GET / HTTP/2.0\r\n\r\n"):
+        assert talk(check.port, said).split()[1] == b"503"
+
+
+def test_forwarded_headers_are_not_believed(tmp_path: Path) -> None:
+    with checking(tmp_path / "check", tmp_path / "none.sock", check_networks="10.0.0.0/8") as check:
+        for name in ("X-Forwarded-For", "X-Real-IP", "Forwarded"):
+            said = f"GET /live HTTP/1.1\r\n{name}: {'for=' if name == 'Forwarded' else ''}10.0.0.1\r\n\r\n"
+            assert talk(check.port, said.encode()).split()[1] == b"403"
 
 
 def test_what_is_too_large_is_refused(check: Check) -> None:
@@ -169,6 +213,16 @@ def test_once_under_inetd(check: Check) -> None:
             assert child.wait(10) == 1
     assert answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
     assert int(re.search(rb"Content-Length: (\d+)", answer)[1]) == len(answer.partition(b"\r\n\r\n")[2])  # type: ignore[index]
+
+
+def test_once_for_a_client_that_has_gone(check: Check) -> None:
+    ours, theirs = socket.socketpair()
+    ours.close()
+    with theirs:
+        done = subprocess.run(
+            [*check.command, "--once"], stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, timeout=30
+        )
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_the_log_tells_of_no_client(check: Check) -> None:
