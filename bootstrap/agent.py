@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from bootstrap import decisions as rules
-from bootstrap import history, unserved
+from bootstrap import history, operations, unserved
 from bootstrap.decide import decide
 from bootstrap.decisions import Decision
 from bootstrap.facts import UNKNOWN, Expect, Facts, Failure
@@ -146,6 +146,7 @@ class Agent:
         self.boot = token()
         self.decision: Decision | None = None
         self.facts: Facts | None = None
+        self.operation = ""  # what this node does belongs to; see bootstrap.operations
         self.leaving = False
         self.hurried = False  # a server comes up or goes down: look again soon
         self._clock, self._token, self._note_time = clock, token, note_time
@@ -170,11 +171,12 @@ class Agent:
         known = self._exchange(me)
         facts = self._facts(look, me, known)
         decision = decide(facts)
-        if self.decision is None or (decision.sentence, type(decision.action)) != (
-            self.decision.sentence,
-            type(self.decision.action),
-        ):
-            operation.set(secrets.token_hex(4))
+        before_it = (self.decision.sentence, type(self.decision.action)) if self.decision is not None else None
+        changed = (decision.sentence, type(decision.action)) != before_it
+        fresh = secrets.token_hex(4) if changed and not operations.continues(facts) else self.operation
+        self.operation = operations.shared(decision, facts) or fresh or secrets.token_hex(4)
+        operation.set(self.operation)
+        if changed:
             log.info("%s", decision.sentence)
         before = (self._ack, self._taken_back)
         self.decision, self.facts = decision, facts
@@ -426,7 +428,7 @@ class Agent:
             "action": type(decision.action).__name__.lower(),
             "sentence": decision.sentence,
             "evidence": list(decision.evidence),
-            "operation": operation.get(),
+            "operation": self.operation,
         }
         try:
             self.registry.put(f"{self.keys.history}{when}-{self.who.node}", json.dumps(event, sort_keys=True))

@@ -31,6 +31,7 @@ class Order:
     state: State | None = None  # to be swapped in
     put: tuple[NodeRecord, ...] = ()
     delete: tuple[str, ...] = ()  # names of nodes whose record goes
+    operation: str = ""  # id that ties what agents do to the order; "": nothing that they do bears one
 
 
 def closure(state: State, reports: Iterable[Report]) -> View | None:
@@ -90,7 +91,7 @@ def recover(state: State, reports: tuple[Report, ...], node: str, nonce: str) ->
         identity = None
         says.append("Its data belong to another cluster: all other nodes of this cluster will be quarantined.")
     changed = replace(state, identity=identity, view=None, claim=claim)
-    return Order(tuple(says), number, changed)
+    return Order(tuple(says), number, changed, operation=nonce)
 
 
 def forget(state: State, reports: tuple[Report, ...], nodes: tuple[NodeRecord, ...], node: str) -> Order:
@@ -129,7 +130,9 @@ def forget(state: State, reports: tuple[Report, ...], nodes: tuple[NodeRecord, .
     return Order(tuple(says), number, changed, put=put, delete=() if report is not None else (node,))
 
 
-def reinit(state: State, reports: tuple[Report, ...], nodes: tuple[NodeRecord, ...], node: str) -> Order:
+def reinit(
+    state: State, reports: tuple[Report, ...], nodes: tuple[NodeRecord, ...], node: str, operation: str = ""
+) -> Order:
     """Allow the datadir of a node to be set aside, so that it joins as an empty one."""
     report = next((report for report in reports if report.node == node), None)
     if report is None:
@@ -150,7 +153,9 @@ def reinit(state: State, reports: tuple[Report, ...], nodes: tuple[NodeRecord, .
             f"Nobody is Primary now, and {node} was in the last Primary Component: it is done only once somebody is."
         )
     number = position.seqno if position is not None else None
-    return Order(tuple(says), number, put=(replace(record, reinit=report.disk),))
+    return Order(
+        tuple(says), number, put=(replace(record, reinit=report.disk, operation=operation),), operation=operation
+    )
 
 
 def pause(state: State, who: str) -> Order:

@@ -113,7 +113,8 @@ class Restart:
 
     ``left`` are the nodes still to do, the first of them now. ``boot`` and ``pid`` are the server
     that its agent shall end: it is void for every other, so none is ended twice. ``drained`` is
-    the node that was drained for it, and gets its clients back afterwards.
+    the node that was drained for it, and gets its clients back afterwards. ``operation`` ties what
+    the agents do for it to the order, in logs and history.
     """
 
     left: tuple[str, ...]
@@ -121,6 +122,7 @@ class Restart:
     boot: str = ""
     pid: int = 0
     drained: str = ""
+    operation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,13 +205,15 @@ class NodeRecord:
 
     ``held`` becomes true before the node first opens. A node that came back with a new
     disk and has joined a live Primary Component says false: what its old disk held is there.
-    ``reinit`` is the disk whose datadir a person has allowed to be set aside (``galerist reinit``).
+    ``reinit`` is the disk whose datadir a person has allowed to be set aside (``galerist reinit``),
+    ``operation`` the id of that order.
     """
 
     node: str
     disk: str
     held: bool
     reinit: str = ""
+    operation: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from galerist.cli.orders import CHANGED, FAILED, USAGE, now, person
+from galerist.cli.orders import CHANGED, FAILED, USAGE, person, record
 from galerist.cli.output import console, emit
 from galerist.cli.show import opened
 from galerist.registry.contract import Registry, RegistryUnusable, Swap
@@ -130,13 +130,6 @@ def _change(settings: Settings | None, dir: Path | None, change: Callable[[Value
             for name in sorted({*values, *wanted})
             if values.get(name) != wanted.get(name)
         ]
-        event = {
-            "time": now(),
-            "node": person(),
-            "action": "order",
-            "sentence": f"A person set: {', '.join(says)}.",
-            "evidence": [],
-        }
-        registry.put(f"{keys.history}{event['time']}-order", json.dumps(event, sort_keys=True))
+        record(registry, keys, f"A person set: {', '.join(says)}.", (), person())
         print("\n".join(says) + "\nThe agents apply it within seconds, without a restart: galerist config show")
         return 0

@@ -9,7 +9,7 @@ import json
 import secrets
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bootstrap import orders
@@ -41,7 +41,10 @@ def forget_command(settings: Settings | None, dir: Path | None, node: str, yes: 
 
 def reinit_command(settings: Settings | None, dir: Path | None, node: str, yes: str | None) -> int:
     """``galerist reinit NODE``: set its datadir aside and let it join as an empty one."""
-    return give_order(settings, dir, f"reinit {node}", yes, lambda c: orders.reinit(c.state, c.reports, c.nodes, node))
+    token = secrets.token_hex(4)
+    return give_order(
+        settings, dir, f"reinit {node}", yes, lambda c: orders.reinit(c.state, c.reports, c.nodes, node, token)
+    )
 
 
 def pause_command(settings: Settings | None, dir: Path | None, yes: str | None) -> int:
@@ -133,22 +136,29 @@ def carry_out(
     Raises RegistryError."""
     if order.state is not None and registry.swap(keys.state, raw, dump(order.state)) is not Swap.WON:
         return False
-    for record in order.put:
-        registry.put(keys.nodes + record.node, dump(record))
+    for written in order.put:
+        registry.put(keys.nodes + written.node, dump(written))
     for node in order.delete:
         registry.delete(keys.nodes + node)
-    if quietly:
-        return True
+    if not quietly:
+        record(registry, keys, f"A person ordered: {name}.", order.says, who, order.operation)
+    return True
+
+
+def record(
+    registry: Registry, keys: Keys, sentence: str, evidence: Sequence[str], who: str, operation: str = ""
+) -> None:
+    """An event of the history: what a person has ordered. Raises RegistryError."""
     when = now()
     event = {
         "time": when,
         "node": who,
         "action": "order",
-        "sentence": f"A person ordered: {name}.",
-        "evidence": list(order.says),
+        "sentence": sentence,
+        "evidence": list(evidence),
+        "operation": operation or secrets.token_hex(4),
     }
     registry.put(f"{keys.history}{when}-order", json.dumps(event, sort_keys=True))
-    return True
 
 
 def person() -> str:
@@ -171,10 +181,10 @@ def history_command(settings: Settings | None, dir: Path | None, format: str) ->
 
     def lines() -> None:
         for event in events:
-            print(f"{event.time[:19]}Z  {event.node}: {event.sentence}")
+            print(f"{event.time[:19]}Z  {event.operation or '-':8}  {event.node}: {event.sentence}")
 
-    rows = [("TIME", "WHO", "ACTION", "SENTENCE")]
-    rows += [(event.time, event.node, event.action, event.sentence) for event in events]
+    rows = [("TIME", "OPERATION", "WHO", "ACTION", "SENTENCE")]
+    rows += [(event.time, event.operation, event.node, event.action, event.sentence) for event in events]
     data = [{**dataclasses.asdict(event), "evidence": list(event.evidence)} for event in events]
     emit(format, data, rows, lines)
     return 0

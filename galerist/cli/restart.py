@@ -6,6 +6,7 @@ on with it. :func:`following` is pure and level-triggered: from what is known to
 
 from __future__ import annotations
 
+import secrets
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -22,9 +23,6 @@ from galerist.settings import Settings
 from galerist.view.facts import Cluster
 from galerist.view.listing import node_state, writer
 
-PATIENCE = 600.0
-"""Seconds for one thing to come about: a node to lose its clients, or to be Synced again."""
-
 _LOOK = 0.2  # s
 _GONE_WRONG = ("refused", "quarantined", "superseded", "failed")
 
@@ -34,9 +32,10 @@ _GONE_WRONG = ("refused", "quarantined", "superseded", "failed")
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Look again later."""
+    """Look again later. ``unwell``: for a node that may not come back by itself, so not for long."""
 
     sentence: str
+    unwell: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ class Done:
     """All servers have been restarted."""
 
 
-def begin(cluster: Cluster, nodes: tuple[str, ...], who: str) -> Order:
+def begin(cluster: Cluster, nodes: tuple[str, ...], who: str, operation: str = "") -> Order:
     """A new restart of ``nodes``, of all for (). The writer comes last. Raises Refused."""
     state = cluster.state
     if state.restart is not None:
@@ -73,12 +72,12 @@ def begin(cluster: Cluster, nodes: tuple[str, ...], who: str) -> Order:
         raise Refused(f"{strangers[0]} does not report (known: {', '.join(sorted(known)) or 'none'})")
     first = writer(cluster)
     chosen = sorted(set(nodes) or known, key=lambda node: (node == first, node))
-    bad = _unwell(cluster, "")
+    bad = _unwell(cluster)
     if bad:
         raise Refused(bad)
-    order = Restart(tuple(chosen), who)
+    order = Restart(tuple(chosen), who, operation=operation)
     says = f"{', '.join(chosen)} restart one after the other; clients are led away from each before."
-    return Order((says,), state=replace(state, restart=order))
+    return Order((says,), state=replace(state, restart=order), operation=operation)
 
 
 def abort(cluster: Cluster) -> Order:
@@ -103,12 +102,12 @@ def following(cluster: Cluster) -> Wait | Give | Halt | Done:
     node = order.left[0]
     report = next((report for report in cluster.reports if report.node == node), None)
     if report is None:
-        return Halt(f"the agent of {node} does not report")
+        return Wait(f"{node} does not report", unwell=True)
     if order.pid:
         return _ordered(cluster, order, report)
-    bad = _unwell(cluster, "")
+    bad = _unwell(cluster)
     if bad:
-        return Wait(bad) if _passes(cluster) else Halt(bad)
+        return Halt(bad) if _hopeless(cluster) else Wait(bad, unwell=not _passes(cluster))
     if node not in state.drained:
         try:
             drained = traffic.drain(cluster, node).state
@@ -142,14 +141,11 @@ def _ordered(cluster: Cluster, order: Restart, report: Report) -> Wait | Give | 
     return Wait(f"{node}: {report.reason or 'its server is starting'}")
 
 
-def _unwell(cluster: Cluster, besides: str) -> str:
+def _unwell(cluster: Cluster) -> str:
     """What stands against taking a node away now: all members must be Synced and open."""
     reports = {report.node: report for report in cluster.reports}
-    members = cluster.state.view.members if cluster.state.view is not None else ()
-    for node in sorted({*members, *reports}):
+    for node in sorted({*_members(cluster), *reports}):
         report = reports.get(node)
-        if node == besides:
-            continue
         if report is None:
             return f"{node} does not report"
         if not (report.synced and report.opened):
@@ -157,21 +153,38 @@ def _unwell(cluster: Cluster, besides: str) -> str:
     return ""
 
 
+def _hopeless(cluster: Cluster) -> bool:
+    """Whether a person has to act first."""
+    return any(report.role in _GONE_WRONG for report in cluster.reports)
+
+
 def _passes(cluster: Cluster) -> bool:
     """Whether what stands against it ends by itself: a node that transfers or catches up."""
     passing = ("donor", "joined", "joining", "starting", "synced")
-    reports = {report.node: report for report in cluster.reports}
-    members = cluster.state.view.members if cluster.state.view is not None else ()
-    return set(members) <= set(reports) and all(node_state(report) in passing for report in reports.values())
+    known = {report.node for report in cluster.reports}
+    return _members(cluster) <= known and all(node_state(report) in passing for report in cluster.reports)
+
+
+def _members(cluster: Cluster) -> set[str]:
+    return set(cluster.state.view.members) if cluster.state.view is not None else set()
 
 
 # -- command ---------------------------------------------------------------------------------
 
 
 def restart_command(
-    settings: Settings | None, dir: Path | None, nodes: tuple[str, ...], rolling: bool, stop: bool, timeout: float
+    settings: Settings | None,
+    dir: Path | None,
+    nodes: tuple[str, ...],
+    rolling: bool,
+    stop: bool,
+    timeout: float,
+    patience: float,
 ) -> int:
-    """``galerist restart``. 0 when all are restarted, 1 when it has halted or was refused, 2 for wrong use."""
+    """``galerist restart``. 0 when all are restarted, 1 when it has halted or was refused, 2 for wrong use.
+
+    ``timeout``: seconds for each step; ``patience``: seconds for a node that is silent or not well.
+    """
     if stop and (nodes or rolling) or not (nodes or rolling or stop):
         print("galerist: say which: galerist restart NODE…, --rolling for all, or --abort", file=sys.stderr)
         return USAGE
@@ -183,14 +196,16 @@ def restart_command(
             print(f"Going on with the restart by {unfinished.who} (left: {', '.join(unfinished.left) or 'none'}).")
         else:
             name = f"restart {' '.join(nodes) or '--rolling'}"
-            code = give(registry, cluster, name, lambda seen: begin(seen, nodes, person()))
+            token = secrets.token_hex(4)
+            code = give(registry, cluster, name, lambda seen: begin(seen, nodes, person(), token))
             if code:
                 return code
-        return _roll(registry, cluster, timeout)
+        return _roll(registry, cluster, timeout, patience)
 
 
-def _roll(registry: Registry, cluster: str, timeout: float) -> int:
+def _roll(registry: Registry, cluster: str, timeout: float, patience: float) -> int:
     said, since = "", time.monotonic()
+    well = since  # when all were last well
     while True:
         try:
             raw, seen = look(registry, cluster)
@@ -200,14 +215,18 @@ def _roll(registry: Registry, cluster: str, timeout: float) -> int:
                 event = step.order.says[0] if step.order.says else ""
                 if carry_out(registry, Keys(cluster), raw, step.order, "restart", person(), quietly=True) and event:
                     print(event, flush=True)
-                    since = time.monotonic()
+                    since = well = time.monotonic()
                 continue  # a swap that was lost is looked at anew
         except RegistryError as error:
             step = Wait(f"the registry does not answer: {error}")
         if isinstance(step, Done):
             return 0
-        if isinstance(step, Wait) and time.monotonic() - since > timeout:
-            step = Halt(f"after {timeout:g} s still: {step.sentence}")
+        now = time.monotonic()
+        if isinstance(step, Wait):
+            well = well if step.unwell else now
+            limit, waited = (patience, now - well) if step.unwell else (timeout, now - since)
+            if waited > limit:
+                step = Halt(f"after {limit:g} s still: {step.sentence}")
         if isinstance(step, Halt):
             print(
                 f"galerist: the restart has halted: {step.sentence}. When that is mended: galerist restart --rolling; "

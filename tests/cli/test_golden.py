@@ -151,6 +151,8 @@ def test_each_state_in_its_words(three: Cluster) -> None:
     made = [event for event in events if event["node"] in three.nodes]
     untied = [event for event in made if not re.fullmatch("[0-9a-f]{8}", event["operation"])]
     assert len(made) > 10 and untied == []
+    recovery = {event["action"] for event in events if event["operation"] == three.data()["generation_id"]}
+    assert {"change", "bootstrap", "open"} <= recovery, "one id from the claim to the opened server"
     secrets = [file.read_text().strip() for file in (three.layout.dir / "secrets").iterdir()]
     texts = {file.name: file.read_text(errors="replace") for file in three.layout.logs.iterdir()}
     assert len(secrets) == 5 and [(name, one) for name, text in texts.items() for one in secrets if one in text] == []

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from galerist.view.facts import read_events
 from tests.support.cluster import Cluster
 from tests.support.once import Retrying
 from tests.support.writers import assert_complete, make_table
@@ -36,6 +37,10 @@ def roll(cluster: Cluster) -> Retrying:
     assert_complete(cluster, clients.done)
     assert cluster.registry.get(cluster.keys.state) is not None
     assert '"restart":null' in (cluster.registry.get(cluster.keys.state) or "")
+    events = read_events(cluster.registry, cluster.plan.cluster)
+    (order,) = [event for event in events if event.sentence == "A person ordered: restart --rolling."]
+    caused = {event.node for event in events if event.operation == order.operation and event.action == "join"}
+    assert caused == {*cluster.nodes}, "the history tells what the order has caused"
     return clients
 
 

@@ -49,13 +49,20 @@ for _name, _words, _on in (
 @command(
     "restart",
     "Restart servers one after the other, the writer last. Clients are led away from each before; it halts when "
-    "something is unhealthy, and goes on when it is called again.",
+    "something stays unhealthy, and goes on when it is called again.",
     [
         click.Argument(["nodes"], nargs=-1, metavar="[NODE]..."),
         click.Option(["--rolling"], is_flag=True, help="All nodes; or go on with an unfinished restart."),
         click.Option(["--abort"], is_flag=True, help="End an unfinished restart."),
         click.Option(
             ["--timeout"], type=click.FloatRange(0), default=600.0, metavar="S", help="Seconds for each step. [600]"
+        ),
+        click.Option(
+            ["--patience"],
+            type=click.FloatRange(0),
+            default=60.0,
+            metavar="S",
+            help="Seconds for a node that falls silent or is not well to come back. [60]",
         ),
         DIR,
         *settings_options("list"),
@@ -69,12 +76,13 @@ def _restart(
     rolling: bool,
     abort: bool,
     timeout: float,
+    patience: float,
     **flags: Any,
 ) -> int:
     settings = settings_unless_dir("list", config, dir, flags)
     from galerist.cli.restart import restart_command
 
-    return restart_command(settings, dir, nodes, rolling, abort, timeout)
+    return restart_command(settings, dir, nodes, rolling, abort, timeout, patience)
 
 
 @command(
