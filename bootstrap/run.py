@@ -19,6 +19,7 @@ from bootstrap.agent import Agent, Who
 from bootstrap.facts import Expect
 from bootstrap.metrics import Meter
 from bootstrap.node import LocalNode
+from bootstrap.scout import Scout
 from bootstrap.tuning import Tuner
 from galerist.endpoints import resolve
 from galerist.galera.config import ServerConfig, warnings
@@ -109,17 +110,19 @@ def main(settings: Settings) -> int:
     )
     loader = load.Loader(settings.init_sql, settings.app_database, settings.socket, registry, agent.keys, agent.boot)
     tuner = Tuner(settings.socket, settings.server_user, registry, agent.keys, settings.node)
+    scout = Scout(registry, agent.keys, settings.node)
     wake, meter = Wake(), Meter(time.monotonic)
     with _signals(wake) as (stop, let_go):
         watch = registry.watch(agent.keys.root, wake.set)
         figures = _figures(settings, meter)
         try:
-            _look_after(agent, loader, tuner, meter, settings, wake, stop, let_go)
+            _look_after(agent, loader, (tuner, scout), meter, settings, wake, stop, let_go)
         finally:
             figures()
             watch.close()
             loader.close()
             tuner.close()
+            scout.close()
             node.release()
             registry.close()
     return 0
@@ -151,7 +154,7 @@ def _figures(settings: Settings, meter: Meter) -> Callable[[], None]:
 def _look_after(
     agent: Agent,
     loader: load.Loader,
-    tuner: Tuner,
+    besides: tuple[Tuner | Scout, ...],
     meter: Meter,
     settings: Settings,
     wake: Wake,
@@ -175,7 +178,8 @@ def _look_after(
         notify(WATCHDOG="1", STATUS=agent.decision.sentence if agent.decision is not None else "")
         if not acted:
             loader.step(agent.decision, agent.facts)
-            tuner.step(agent.facts)
+            for one in besides:
+                one.step(agent.facts)
             if wake.wait(HASTE if agent.hurried else PACE):
                 stop.wait(BREATH)
     log.info("Leaving: the server is being stopped.")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import email.utils
-import http.client
 import os
 import pwd
 import resource
@@ -18,22 +16,24 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bootstrap.scout import CONNECT, Answer, walk, ways
 from galerist.cli import findings as judge
 from galerist.cli.findings import Finding, Level, bad, ok, warn
 from galerist.cli.output import console, emit
 from galerist.endpoints import Access, show
 from galerist.model import Malformed, Report
-from galerist.registry.contract import RegistryError, RegistryUnusable
+from galerist.model import load as load_record
+from galerist.registry.contract import Registry, RegistryError, RegistryUnusable
 from galerist.registry.keys import Keys
 from galerist.registry.open import access, connect
 from galerist.settings import Settings, SettingsError
-from galerist.view.facts import Cluster, read
+from galerist.view.facts import read
 
 if TYPE_CHECKING:
     from galerist.local.layout import Layout
 
 FAILED = 1
-_CONNECT = 2.0  # s
+_ANSWERS = 8.0  # s until an agent counts as not answering: its own look takes four at most
 
 
 def doctor_command(settings: Settings, wrong: SettingsError | None, layout: Layout | None, format: str) -> int:
@@ -74,10 +74,7 @@ def examine(settings: Settings, wrong: SettingsError | None, layout: Layout | No
             given = "" if problem.value is None else f" = {problem.value!r}"
             yield bad("settings", f"{problem.key}{given} ({problem.where or 'default'}) {problem.text}", problem.remedy)
     yield from _registry(settings)
-    seen = _read(settings)
-    if isinstance(seen, Cluster):
-        yield from judge.cluster(seen)
-        yield from _reach(seen.reports)
+    yield from _cluster(settings)
     if layout is None and wrong is None:
         yield from _programs(settings)
         yield from _node(settings, "node")
@@ -100,21 +97,6 @@ def _registry(settings: Settings) -> Iterator[Finding]:
             answer = str(error)
         yield judge.registry("registry", show(endpoint), answer)
     yield from judge.endpoints("registry", len(to.endpoints))
-    try:
-        registry = connect(to)
-    except RegistryUnusable:
-        return
-    lease = registry.lease(10.0)
-    key = f"{Keys(settings.cluster).root}doctor/{secrets.token_hex(4)}"
-    try:
-        lease.publish({key: "looking"})
-        lease.withdraw()
-        yield ok("registry", "it takes what is written under a lease")
-    except RegistryError as error:
-        remedy = "look at etcd's alarms (etcdctl alarm list), its quota, and the rights of registry_user"
-        yield bad("registry", f"it does not take what is written: {error}", remedy)
-    finally:
-        registry.close()
 
 
 def _try(to: Access, cluster: str) -> None:
@@ -125,37 +107,59 @@ def _try(to: Access, cluster: str) -> None:
         registry.close()
 
 
-def _read(settings: Settings) -> Cluster | None:
+def _cluster(settings: Settings) -> Iterator[Finding]:
+    """What the registry says of the cluster, what is reached from here, and what the agents reach of one another."""
     try:
         registry = connect(access(settings))
     except RegistryUnusable:
-        return None
+        return  # told already
+    keys, question = Keys(settings.cluster), secrets.token_hex(4)
+    lease = registry.lease(_ANSWERS + 5.0)
+    asked = time.time()
     try:
-        return read(registry, settings.cluster)
+        try:
+            lease.publish({keys.questions + question: "what do you reach?"})
+            yield ok("registry", "it takes what is written under a lease")
+        except RegistryError as error:
+            asked = 0.0
+            remedy = "look at etcd's alarms (etcdctl alarm list), its quota, and the rights of registry_user"
+            yield bad("registry", f"it does not take what is written: {error}", remedy)
+        seen = read(registry, settings.cluster)
+        yield from judge.cluster(seen)
+        yield from _reach(seen.reports)
+        if asked:
+            nodes = tuple(report.node for report in seen.reports)
+            answers = _answers(registry, keys, keys.questions + question, nodes)
+            yield from judge.answers(nodes, answers, (asked, time.time()))
+            lease.withdraw()
     except (RegistryError, Malformed):  # told already, or not to be understood
-        return None
+        return
     finally:
         registry.close()
 
 
+def _answers(registry: Registry, keys: Keys, question: str, nodes: tuple[str, ...]) -> dict[str, Answer]:
+    """What these agents answer to the question, within a few seconds."""
+    deadline = time.monotonic() + _ANSWERS
+    while True:
+        found = {}
+        for key, text in registry.list(keys.answers).items():
+            with suppress(Malformed):
+                answer = load_record(Answer, text)
+                if question in answer.asked:
+                    found[key.removeprefix(keys.answers)] = answer
+        if found.keys() >= set(nodes) or time.monotonic() > deadline:
+            return found
+        time.sleep(0.2)
+
+
 def _reach(reports: tuple[Report, ...]) -> Iterator[Finding]:
-    """From here to every member: its name, its ports, its clock. The other way is examined there."""
+    """From here to every member: its name, and its ports."""
+    walked = walk(tuple(ways(reports)))
     for report in reports:
-        area, place = f"way to {report.node}", report.endpoint
-        yield judge.name(area, place.host, _resolve(place.host), mine=False)
-        wanted = [("health endpoint", place.check_port, "check_port")]
-        if report.primary:
-            wanted += [("SQL", place.sql_port, "sql_port"), ("group communication", place.gcomm_port, "gcomm_port")]
-        closed = [(what, port, setting) for what, port, setting in wanted if not _open(place.ip or place.host, port)]
-        for what, port, setting in closed:
-            remedy = f"let {place.host}:{port} through from here, start what listens there, or correct '{setting}'"
-            level = Level.WARN if setting == "check_port" else Level.BAD
-            yield Finding(level, area, f"the port for {what}, {port}, does not answer from here", remedy)
-        if not closed:
-            yield ok(area, "its ports answer: " + ", ".join(str(port) for _, port, _ in wanted))
-        ahead = _clock(place.ip or place.host, place.check_port)
-        if ahead is not None:
-            yield judge.clock(area, report.node, ahead)
+        area = f"way to {report.node}"
+        yield judge.name(area, report.endpoint.host, _resolve(report.endpoint.host), mine=False)
+        yield from judge.ways(area, "here", tuple(way for way in walked if way.node == report.node))
 
 
 def _resolve(host: str) -> tuple[str, ...] | None:
@@ -167,23 +171,10 @@ def _resolve(host: str) -> tuple[str, ...] | None:
 
 def _open(host: str, port: int) -> bool:
     try:
-        socket.create_connection((host, port), timeout=_CONNECT).close()
+        socket.create_connection((host, port), timeout=CONNECT).close()
     except OSError:
         return False
     return True
-
-
-def _clock(host: str, port: int) -> float | None:
-    """By how many seconds the clock of a health endpoint's machine is ahead, to a second; None: it does not say."""
-    connection = http.client.HTTPConnection(host, port, timeout=_CONNECT)
-    try:
-        connection.request("HEAD", "/")
-        said = connection.getresponse().getheader("Date")
-        return email.utils.parsedate_to_datetime(said).timestamp() + 0.5 - time.time() if said else None
-    except (OSError, ValueError, http.client.HTTPException):
-        return None
-    finally:
-        connection.close()
 
 
 # -- this machine ----------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from bootstrap.scout import Answer, Way
 from galerist.view.facts import Cluster
 from galerist.view.listing import as_data
 from galerist.view.page import headline, tone
@@ -87,6 +88,33 @@ def name(area: str, host: str, addresses: tuple[str, ...] | None, mine: bool) ->
             "give the setting 'host' an address that others reach, or correct /etc/hosts",
         )  # fmt: skip
     return ok(area, host if literal else f"{host} resolves to {', '.join(addresses)}")
+
+
+def ways(area: str, origin: str, walked: tuple[Way, ...]) -> Iterable[Finding]:
+    """What answers from ``origin``, and what does not."""
+    closed = [way for way in walked if way.trouble]
+    for way in closed:
+        place = f"{way.host}:{way.port}"
+        remedy = f"let {place} through from {origin}, start what listens there, or correct '{way.setting}'"
+        level = Level.WARN if way.setting == "check_port" else Level.BAD
+        words = f"{way.node}'s port for {way.what}, {place}, does not answer from {origin}: {way.trouble}"
+        yield Finding(level, area, words, remedy)
+    if walked and not closed:
+        names = sorted({way.node for way in walked})
+        yield ok(area, f"{', '.join(names)}: {len(walked)} ports answer from {origin}")
+
+
+def answers(nodes: tuple[str, ...], found: Mapping[str, Answer], asked: tuple[float, float]) -> Iterable[Finding]:
+    """What the agents reach of one another, and their clocks; ``asked`` is when by this machine's clock, from and to."""
+    for node in nodes:
+        area = f"way from {node}"
+        if node not in found:
+            remedy = "its agent hangs, or is older than this command: galerist list, galerist version"
+            yield warn(area, f"{node} has not said what it reaches", remedy)
+            continue
+        yield from ways(area, node, found[node].ways)
+        clocks = found[node].clock
+        yield clock(area, node, min(clocks - asked[0], 0.0) or max(clocks - asked[1], 0.0))
 
 
 def clock(area: str, whose: str, ahead: float) -> Finding:

@@ -51,6 +51,16 @@ class Keys:
         return f"{self.root}tuned/"
 
     @property
+    def questions(self) -> str:
+        """Leased: a doctor asks all agents what they reach."""
+        return f"{self.root}doctor/"
+
+    @property
+    def answers(self) -> str:
+        """What each agent answers, while somebody asks."""
+        return f"{self.root}reached/"
+
+    @property
     def components(self) -> str:
         """Where confd templates and fleet-era clients look for the SQL listeners."""
         return f"/components/{self.cluster}/"
