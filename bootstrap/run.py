@@ -15,11 +15,13 @@ from pathlib import Path
 from types import FrameType
 
 from bootstrap import accounts, load
-from bootstrap.agent import Agent, Who
+from bootstrap.agent import Agent
+from bootstrap.exchange import Who
 from bootstrap.facts import Expect
 from bootstrap.metrics import Meter
 from bootstrap.node import LocalNode
 from bootstrap.scout import Scout
+from bootstrap.tempo import tempo
 from bootstrap.tuning import Tuner
 from galerist.endpoints import resolve
 from galerist.galera.config import ServerConfig, warnings
@@ -34,11 +36,8 @@ from galerist.wake import Wake
 
 log = logging.getLogger("galerist.bootstrap")
 
-PACE = 1.0
-"""Seconds between two passes when nothing wakes the agent."""
-
 HASTE = 0.1
-"""The same while a server comes up or goes down, which wakes nobody: not for long (Agent.hurried)."""
+"""Seconds between two passes while a server comes up or goes down, which wakes nobody: not for long (Agent.hurried)."""
 
 BREATH = 0.03
 """Seconds at least between two passes that nothing was done in, so that many events cost one pass."""
@@ -61,7 +60,8 @@ def main(settings: Settings) -> int:
             return MISSING
     for warning in warnings(settings.mariadb):
         log.warning("%s", warning)
-    node = LocalNode(_config(settings), _places(settings), _wanted(settings), settings.stamp_dir)
+    patience = tempo(settings.ttl).patience
+    node = LocalNode(_config(settings), _places(settings), _wanted(settings), settings.stamp_dir, patience)
     try:
         if not _prepared(node, settings):
             return FAILED
@@ -108,12 +108,13 @@ def main(settings: Settings) -> int:
         time.monotonic,
         note_time=lambda: datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
     )
-    loader = load.Loader(settings.init_sql, settings.app_database, settings.socket, registry, agent.keys, agent.boot)
-    tuner = Tuner(settings.socket, settings.server_user, registry, agent.keys, settings.node)
-    scout = Scout(registry, agent.keys, settings.node)
+    keys = agent.exchange.keys
+    loader = load.Loader(settings.init_sql, settings.app_database, settings.socket, registry, keys, agent.boot)
+    tuner = Tuner(settings.socket, settings.server_user, registry, keys, settings.node, patience)
+    scout = Scout(registry, keys, settings.node)
     wake, meter = Wake(), Meter(time.monotonic)
     with _signals(wake) as (stop, let_go):
-        watch = registry.watch(agent.keys.root, wake.set)
+        watch = registry.watch(keys.root, wake.set)
         figures = _figures(settings, meter)
         try:
             _look_after(agent, loader, (tuner, scout), meter, settings, wake, stop, let_go)
@@ -161,7 +162,7 @@ def _look_after(
     stop: Wake,
     let_go: Wake,
 ) -> None:
-    resolved = time.monotonic()
+    resolved, pace = time.monotonic(), tempo(settings.ttl).pace
     notify(READY="1")
     while not stop.is_set():
         if let_go.is_set():
@@ -180,13 +181,13 @@ def _look_after(
             loader.step(agent.decision, agent.facts)
             for one in besides:
                 one.step(agent.facts)
-            if wake.wait(HASTE if agent.hurried else PACE):
+            if wake.wait(HASTE if agent.hurried else pace):
                 stop.wait(BREATH)
     log.info("Leaving: the server is being stopped.")
     notify(STOPPING="1", STATUS="Leaving: the server is being stopped.")
     while not agent.farewell():
         wake.clear()
-        wake.wait(HASTE if agent.hurried else PACE)
+        wake.wait(HASTE if agent.hurried else pace)
 
 
 @contextmanager

@@ -27,8 +27,8 @@ PACE = 2.0
 class Tuner:
     """Tunes one server by its socket. :meth:`step` costs a look into the registry, and no more when all is as it should."""
 
-    def __init__(self, socket: Path, user: str, registry: Registry, keys: Keys, node: str) -> None:
-        self._sql = Sql(socket, "root" if os.geteuid() == 0 else user)
+    def __init__(self, socket: Path, user: str, registry: Registry, keys: Keys, node: str, patience: float) -> None:
+        self._sql = Sql(socket, "root" if os.geteuid() == 0 else user, patience)
         self._registry, self._keys, self._node = registry, keys, node
         self._looked = 0.0
         self._told: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,15 @@ def opened_by(datadir: Path) -> int | None:
         except OSError:
             continue
     return _lock_holder(datadir / "ibdata1")
+
+
+def wipe(datadir: Path) -> None:
+    """Remove everything in a datadir, and keep itself. Raises OSError."""
+    for entry in datadir.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 def _is_server(process: Path) -> bool:

@@ -55,7 +55,7 @@ class Sql:
                 self._connection = pymysql.connect(
                     unix_socket=str(self._socket),
                     user=self._user,
-                    connect_timeout=int(self._timeout) or 1,
+                    connect_timeout=self._timeout,
                     read_timeout=self._timeout,
                     write_timeout=self._timeout,
                     autocommit=True,
@@ -90,9 +90,18 @@ class Sql:
             received=int(status.get("wsrep_local_recv_queue", 0)),
         )
 
+    def view_seqno(self) -> int | None:
+        """The seqno of the newest view in the server's own record; None when it cannot be asked."""
+        try:
+            rows = self.query("SELECT view_seqno FROM mysql.wsrep_cluster")
+        except OSError:
+            return None
+        return int(rows[0][0]) if rows else None
+
     def flush(self) -> None:
-        """Bring everything committed so far to disk, on this node only."""
-        self.query("FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS", timeout=30.0)
+        """Bring everything committed so far to disk, on this node only. Should it take longer than the time-out, the
+        server goes on with it, and the next call finds less to do."""
+        self.query("FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS")
 
     def regroup(self, cluster_name: str, peers: Sequence[str]) -> None:
         """Leave the group, and form a Primary Component of another name: the process, its caches and its gcache stay.

@@ -159,6 +159,13 @@ class StampStore:
         write_atomically(self.views_file, "\n".join(tail) + "\n", mode=0o644, owner=self._owner)
 
 
+def newest_recorded(seen: Iterable[Seen], identity: Identity | None) -> View | None:
+    """The newest view of any run in a recorded generation: what a node that is in no Primary Component knows of the last."""
+    ids = {generation.id for generation in identity.generations} if identity is not None else set()
+    recorded = [entry for entry in seen if entry.primary and entry.view.generation in ids]
+    return recorded[-1].view if recorded else None
+
+
 def parse_views(lines: Iterable[str]) -> tuple[Seen, ...]:
     """The views in a view log. Lines that were cut short by a crash do not count."""
     found = []

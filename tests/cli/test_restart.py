@@ -46,7 +46,7 @@ def roll(cluster: Cluster) -> Retrying:
 
 @pytest.mark.timeout(400)
 def test_three_nodes_restart_under_load_and_go_on_after_a_halt() -> None:
-    with Cluster(settings={"ttl": 6}) as cluster:
+    with Cluster(settings={"ttl": 3}) as cluster:
         cluster.up(proxy=True)
         clients = roll(cluster)
         assert len(clients.done) > 100

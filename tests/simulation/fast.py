@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from bootstrap import agent
+from bootstrap import exchange
 
 T = TypeVar("T")
 
@@ -36,11 +36,11 @@ def load(kind: type[T], text: str) -> T:
 @contextmanager
 def texts() -> Iterator[None]:
     """Within, the agent writes and reads values by these functions."""
-    former = agent.dump, agent.load
-    agent.dump, agent.load = dump, load  # type: ignore[assignment]
+    former = exchange.dump, exchange.load
+    exchange.dump, exchange.load = dump, load  # type: ignore[assignment]
     try:
         yield
     finally:
-        agent.dump, agent.load = former
+        exchange.dump, exchange.load = former
         _texts.clear()
         _values.clear()

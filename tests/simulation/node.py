@@ -1,12 +1,12 @@
-"""A simulated node behind :class:`bootstrap.agent.Node`: what LocalNode does, on the model's disk and server."""
+"""A simulated node behind :class:`bootstrap.hands.Node`: what LocalNode does, on the model's disk and server."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 
-from bootstrap.agent import Look
 from bootstrap.facts import UNKNOWN
+from bootstrap.hands import Look
 from galerist.galera.stamp import Stamp
 from galerist.model import ZERO_UUID, Attempt, Data, Identity, Position, Report, Server, State, View
 from tests.simulation.galera import Disk, Galera, Violation

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from random import Random
 
-from bootstrap.agent import Agent, Who
+from bootstrap.agent import Agent
+from bootstrap.exchange import Who
 from bootstrap.facts import Expect
 from galerist.model import Endpoint
 from galerist.registry.contract import RegistryDown

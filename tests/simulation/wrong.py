@@ -10,7 +10,7 @@ from typing import Any
 
 from bootstrap import agent as agents
 from bootstrap import decisions as rules
-from bootstrap import forming, history, joining, obey, running, unserved
+from bootstrap import exchange, forming, history, joining, obey, running, unserved
 from bootstrap.decide import decide
 from bootstrap.decisions import Decision
 from bootstrap.facts import Facts
@@ -498,9 +498,9 @@ def opens_without_the_registry() -> list[Patch]:
             return Decision(rules.Open(), "Synced: opening.")
         return facts
 
-    real = agents.Agent._put
+    real = exchange.Exchange.put
 
-    def put(self: agents.Agent, record: Any) -> bool:
-        return real(self, record) if self.facts is not None and self.facts.answered else True
+    def put(self: exchange.Exchange, record: Any) -> bool:
+        return real(self, record) if self.answered else True
 
-    return [*deciding(before), (agents.Agent, "_put", put)]
+    return [*deciding(before), (exchange.Exchange, "put", put)]

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from bootstrap.agent import Agent, Look, Who
-from bootstrap.facts import Expect
+import pytest
+
+from bootstrap.agent import Agent
+from bootstrap.exchange import Who
+from bootstrap.facts import UNKNOWN, Expect
+from bootstrap.hands import Look
+from bootstrap.tempo import tempo
 from galerist.galera.stamp import Stamp
 from galerist.model import Attempt, Data, Endpoint, Identity, Report, Server, State, load
 from galerist.registry.contract import Lease, Registry, RegistryDown, Swap, Watch
@@ -175,3 +181,38 @@ def test_a_damaged_state_is_waited_for_and_never_overwritten() -> None:
         one.step()
     assert hands.done == []
     assert shelf.keys["/galerist/galera/state"] == "{damaged"
+
+
+@pytest.mark.parametrize("ttl", [2.0, 3.0, 10.0, 60.0])
+def test_a_server_that_hangs_costs_the_agent_no_lease(ttl: float) -> None:
+    now, beats = 0.0, []
+    keep = tempo(ttl)
+
+    class Hung(Hands):
+        def look(self) -> Look:
+            nonlocal now
+            now += keep.patience
+            return replace(self.seen, server=Server.UP, cluster_status=UNKNOWN)
+
+    class Timed(Shelf):
+        def lease(self, life: float) -> Lease:
+            assert life == ttl
+
+            class Leased(Lease):
+                def publish(self, values: Mapping[str, str]) -> None:
+                    beats.append(now)
+                    shelf.keys.update(values)
+
+                def withdraw(self) -> None: ...
+
+            return Leased()
+
+    shelf = Timed()
+    endpoint = Endpoint("127.0.0.1", "127.0.0.1", 1, 2, 3)
+    one = Agent(Who("galera", "n1", endpoint, Expect(3), ttl=ttl), Hung(shelf), shelf, clock=lambda: now)
+    while now < 20 * ttl:
+        if not one.step():
+            now += keep.pace
+    gaps = [later - former for former, later in itertools.pairwise(beats)]
+    assert len(beats) >= 20
+    assert max(gaps) < 0.85 * ttl  # the rest is for the registry's answers

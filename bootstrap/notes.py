@@ -1,0 +1,85 @@
+"""Small notes beside a node: what the registry said last, and what the node's clustercheck must know."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from galerist.files import write_atomically
+from galerist.galera.config import authority
+from galerist.model import Report, State, dump, load
+
+
+class Notes:
+    """``kept`` is the file for the agent itself, ``told`` that for the clustercheck."""
+
+    def __init__(self, kept: Path, told: Path) -> None:
+        self._kept, self._told = kept, told
+        self._text: str | None = None  # as kept
+        self._state = State()
+        self._heard: float | None = None  # when the registry last answered, on the wall clock
+        self._peers: list[dict[str, object]] | None = None
+
+    @property
+    def writer(self) -> tuple[str, ...]:
+        """The order of writers, as last seen."""
+        return self._state.writer
+
+    def remember(self, state: State, others: tuple[Report, ...]) -> None:
+        """Keep what the registry said, for a start while it is down (rule 10)."""
+        self._state = state
+        self._heard = time.time()
+        self._peers = [
+            {
+                "node": other.node,
+                "host": other.endpoint.ip or other.endpoint.host,
+                "port": other.endpoint.sql_port,
+                "check_port": other.endpoint.check_port,
+                "usable": other.synced and other.opened and other.node not in state.drained,
+                "incoming": authority(other.endpoint.host, other.endpoint.sql_port),
+            }
+            for other in others
+        ]
+        stable = tuple(
+            replace(report, position=None, reason="", evidence=(), remedy=None, progress="") for report in others
+        )
+        text = json.dumps({"state": dump(state), "others": [dump(report) for report in stable]})
+        if text != self._text:
+            write_atomically(self._kept, text, mode=0o600)
+            self._text = text
+
+    def remembered(self) -> tuple[State, tuple[Report, ...]]:
+        """What :meth:`remember` kept, also by an earlier agent; nothing if that cannot be read."""
+        try:
+            kept = json.loads(self._kept.read_text())
+            state, others = load(State, kept["state"]), tuple(load(Report, text) for text in kept["others"])
+        except (OSError, ValueError, KeyError):
+            return State(), ()
+        self._state = replace(self._state, drained=state.drained)
+        return state, others
+
+    def tell(self, report: Report) -> None:
+        """Pass on to the node's clustercheck what it must know of this node and the others."""
+        drained = report.node in self._state.drained
+        text = json.dumps(
+            {
+                "opened": report.opened,
+                "paused": report.role == "paused",
+                "drained": drained,
+                "reason": f"galerist undrain {report.node} ends that" if drained and report.opened else report.reason,
+                "node": report.node,
+                "host": report.endpoint.ip or report.endpoint.host,
+                "port": report.endpoint.sql_port,
+                "writer": self._state.writer,
+                "peers": self._peers,
+            },
+            sort_keys=True,
+        )
+        if not self._told.exists() or self._told.read_text() != text:
+            write_atomically(self._told, text, mode=0o644)
+        if self._heard is not None:
+            # Its age tells how old the news of the other members are, also when this agent has died.
+            os.utime(self._told, (self._heard, self._heard))

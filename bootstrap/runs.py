@@ -1,0 +1,60 @@
+"""One run of the server: what the agent remembers of it, and how it ends it."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+
+from galerist.galera.server import Process
+
+log = logging.getLogger("galerist.bootstrap")
+
+STOP_PATIENCE = 1.0
+"""Seconds after which a server that has not been in a Primary Component is killed: while it looks for one it does
+not hear SIGTERM for half a minute, and there is nothing yet that an orderly end would save. No other is killed."""
+
+TRANSFER_PATIENCE = 20.0
+"""Seconds for a joiner to end by itself whose state transfer has died; some wait for ever."""
+
+
+@dataclass(slots=True)
+class Run:
+    """A server that runs now. ``run`` and ``generation`` are its entry in the stamp."""
+
+    process: Process
+    run: str
+    generation: str
+    was_primary: bool = False
+    answered: bool = False
+    stopping_since: float | None = None
+    log_offset: int = 0  # where its part of the error log begins
+    transfer_died: float | None = None
+
+    def stop(self) -> None:
+        """Ask it to leave in order; may be repeated."""
+        now = time.monotonic()
+        if self.stopping_since is None:
+            self.stopping_since = now
+            self.process.signal(signal.SIGCONT)
+            self.process.signal(signal.SIGTERM)
+        elif now - self.stopping_since > STOP_PATIENCE and not self.was_primary:
+            self.process.signal(signal.SIGKILL)
+
+    def bereaved(self) -> None:
+        """The state transfer that it waits for has died: end it, in case it does not end by itself."""
+        self.transfer_died = self.transfer_died or time.monotonic()
+        if time.monotonic() - self.transfer_died > TRANSFER_PATIENCE:
+            log.warning("The state transfer has died, and the server waits for it: ending the server.")
+            self.process.signal(signal.SIGKILL)
+
+
+@dataclass(slots=True)
+class Planned:
+    """A start that waits for the initialisation of the datadir."""
+
+    child: subprocess.Popen[bytes]
+    run: tuple[str, str]  # id and generation
+    log_offset: int = 0
