@@ -11,7 +11,7 @@ from typing import TypeVar
 from bootstrap.decisions import Decision
 from bootstrap.facts import Expect
 from bootstrap.tempo import tempo
-from galerist.model import Endpoint, Malformed, NodeRecord, Position, Report, State, dump, load
+from galerist.model import Endpoint, Malformed, NodeRecord, Position, Report, State, dump, load, older
 from galerist.registry.contract import Lease, Registry, RegistryError, Swap
 from galerist.registry.keys import Keys
 
@@ -60,7 +60,7 @@ class Exchange:
         self._published_at = float("-inf")
         self._position: Position | None = None  # as published last
         self._error: str | None = None
-        self._writer: tuple[str, ...] = ()
+        self._last = State()  # the newest that was read
 
     def meet(self, me: Report) -> Known | None:
         """Publish this report and read everything; None when the registry did not answer."""
@@ -75,14 +75,17 @@ class Exchange:
                 members = self._registry.list(self.keys.members)
             nodes = self._registry.list(self.keys.nodes)
             raw = self._registry.get(self.keys.state)
-            # The order of writers outlives a registry that was emptied, so that no client is moved for it.
-            state = load(State, raw) if raw is not None else State(writer=self._writer)
-            self._writer = state.writer
+            state = load(State, raw) if raw is not None else State()
         except (RegistryError, Malformed) as error:
             # A state that nobody can read is no better than none: all decisions wait for it.
             self._failed(error)
             return None
         self._succeeded()
+        if raw is None or older(state, self._last):
+            # The order of writers outlives a registry that was emptied or restored, so that no client is moved for it.
+            state = replace(state, writer=self._last.writer)
+        else:
+            self._last = state
         return Known(state, raw, _all(Report, members, own), _all(NodeRecord, nodes))
 
     def publish(self, me: Report) -> bool:

@@ -243,6 +243,19 @@ def newest(one: View | None, other: View | None, generations: tuple[Generation, 
     return max(known, key=lambda view: (order[view.generation], view.seqno), default=None)
 
 
+def older(one: State, other: State) -> bool:
+    """Whether ``one`` is from before ``other``: the cluster had fewer generations, or an earlier view of the same one.
+
+    So looks what a registry says that was restored from a backup, until the nodes have corrected it.
+    """
+    if one.identity is None or other.identity is None or one.identity.uuid != other.identity.uuid:
+        return False
+    had, has = one.identity.generations, other.identity.generations
+    if had != has:
+        return has[: len(had)] == had
+    return one.view is not None and other.view is not None and newest(one.view, other.view, has) != one.view
+
+
 # -- JSON ------------------------------------------------------------------------------------
 
 

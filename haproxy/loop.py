@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from galerist import model as records
 from galerist.metrics import Figure
@@ -84,6 +85,7 @@ class Watcher:
             None,
             None,
         )  # as it was last read: raw, and what it says
+        self._newest = records.State()  # of all that were read
         self._moved = 0.0
         self.overlap = Overlap()
         self._started, self._model_from, self._ended = time.time(), 0.0, 0
@@ -248,6 +250,11 @@ class Watcher:
             self._once("registry", f"the registry cannot be read, the servers known before stay: {error}")
             return None
         known = understand(members, nodes, state)
+        if known.state is not None and records.older(known.state, self._newest):
+            # Restored from a backup: until the nodes have corrected it, no client is moved for it.
+            known = replace(known, state=replace(known.state, writer=self._newest.writer))
+        elif known.state is not None:
+            self._newest = known.state
         if known.state is not None and known.state.identity is not None:
             self._model_from = time.time()
         self._state = (state, known.state)

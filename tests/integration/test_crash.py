@@ -254,8 +254,8 @@ def test_a_registry_restored_from_an_old_backup_is_corrected(three: Cluster) -> 
         three.stays(lambda: three.server_pids() == pids, "nothing is restarted", TTL)
         writers.wait(50)
     assert state(three).view == now.view
-    # An old backup may name another writer: then each client is led there, once, as by `galerist switchover`.
-    assert len(writers.errors) <= 4, writers.errors
+    assert state(three).writer == now.writer
+    assert writers.errors == []
 
 
 @pytest.mark.parametrize(

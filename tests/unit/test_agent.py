@@ -14,7 +14,7 @@ from bootstrap.facts import UNKNOWN, Expect
 from bootstrap.hands import Look
 from bootstrap.tempo import tempo
 from galerist.galera.stamp import Stamp
-from galerist.model import Attempt, Data, Endpoint, Identity, Report, Server, State, load
+from galerist.model import Attempt, Data, Endpoint, Generation, Identity, Report, Server, State, View, dump, load, older
 from galerist.registry.contract import Lease, Registry, RegistryDown, Swap, Watch
 
 
@@ -216,3 +216,39 @@ def test_a_server_that_hangs_costs_the_agent_no_lease(ttl: float) -> None:
     gaps = [later - former for former, later in itertools.pairwise(beats)]
     assert len(beats) >= 20
     assert max(gaps) < 0.85 * ttl  # the rest is for the registry's answers
+
+
+ONE, TWO = Generation("g1", 0, "n1", "galera-g1"), Generation("g2", 9, "n2", "galera-g2")
+
+
+def recorded(generations: tuple[Generation, ...], seqno: int, writer: str, uuid: str = "u") -> State:
+    return State(
+        Identity(uuid, generations), View(generations[-1].id, seqno, ("n1", "n2")), writer=tuple(writer.split())
+    )
+
+
+def test_a_state_is_older_with_fewer_generations_or_an_earlier_view() -> None:
+    now = recorded((ONE, TWO), 12, "n1 n2")
+    assert older(recorded((ONE,), 99, "n1 n2"), now)
+    assert older(recorded((ONE, TWO), 11, "n1 n2"), now)
+    for other in (now, recorded((ONE, TWO), 13, ""), recorded((TWO,), 3, ""), recorded((ONE,), 3, "", "v"), State()):
+        assert not older(other, now), other
+
+
+@pytest.mark.parametrize("restored", [recorded((ONE,), 3, "n2 n1"), recorded((ONE, TWO), 10, "n2 n1"), None])
+def test_the_order_of_writers_outlives_a_registry_that_was_emptied_or_restored(restored: State | None) -> None:
+    shelf = Shelf()
+    hands = Hands(shelf)
+    one = agent(shelf, hands)
+    shelf.keys["/galerist/galera/state"] = dump(recorded((ONE, TWO), 12, "n1 n2"))
+    one.step()
+    if restored is None:
+        del shelf.keys["/galerist/galera/state"]
+    else:
+        shelf.keys["/galerist/galera/state"] = dump(restored)
+    one.step()
+    assert one.facts is not None and one.facts.state.writer == ("n1", "n2")
+    assert one.facts.state.identity == (restored.identity if restored is not None else None)
+    shelf.keys["/galerist/galera/state"] = dump(recorded((ONE, TWO), 14, "n2 n1"))
+    one.step()
+    assert one.facts.state.writer == ("n2", "n1")
