@@ -109,10 +109,7 @@ def elect(facts: Facts, known: Identity) -> Decision | Elected:
     members = view.members if view is not None else tuple(report.node for report in facts.all)
     by_name = {report.node: report for report in facts.all}
     missing = tuple(name for name in members if name not in by_name)
-    harmless = {record.node for record in facts.nodes if not record.held}
-    # So says a disk that has been in such a view itself, also when a wiped registry has forgotten it.
-    harmless |= {report.node for report in facts.all if not report.held and report.view is not None}
-    wiped = tuple(name for name in members if name in by_name and name not in harmless and history.blank(by_name[name]))
+    wiped = tuple(name for name in members if name in _blind(facts))
     last = f"last Primary Component {listed(members)}" + (f" at seqno {view.seqno}" if view is not None else "")
     evidence = (last, *seen(facts.all))
     if missing or wiped:
@@ -192,6 +189,7 @@ def _short(
     assert view is not None
     reported = {report.node for report in facts.all if not history.blank(report)}  # a new disk says nothing
     missing = [record.node for record in facts.nodes if record.held and record.node not in reported]
+    missing += [name for name in sorted(_blind(facts)) if name not in missing]
     missing += [words for words in facts.expect.missing(facts.all) if words not in missing and not facts.nodes]
     what = f"{best.node} is the most advanced ({where(best)}), but the last view began at seqno {view.seqno}"
     if missing:
@@ -219,6 +217,28 @@ def _short(
                 role="refused",
             )
     return _unready(facts.all, "the restart")
+
+
+def _blind(facts: Facts) -> set[str]:
+    """Members whose disk is empty and was not always: it cannot vouch for what was committed.
+
+    A record that says otherwise must speak of this very disk, since a registry restored from a
+    backup may know a former one only.
+    """
+    members = {
+        name for view in (facts.state.view, *(r.view for r in facts.all)) if view is not None for name in view.members
+    }
+    members |= {record.node for record in facts.nodes if record.held}
+    vouched = {(record.node, record.disk) for record in facts.nodes if not record.held}
+    return {
+        report.node
+        for report in facts.all
+        if history.blank(report)
+        and report.node in members
+        and (report.node, report.disk) not in vouched
+        # A disk that has been in a view itself says so, also when a wiped registry has forgotten it.
+        and (report.held or report.view is None)
+    }
 
 
 def _nonce(facts: Facts) -> str | None:
@@ -249,6 +269,8 @@ def lead(facts: Facts, elected: Elected, known: Identity | None) -> Decision:
         or claim.boot != me.boot
         or claim.position != position
         or claim.needs != needed
+        # Its server is gone, but the swap that records it may still arrive: a second try needs a claim of its own.
+        or (me.attempt is not None and me.attempt.nonce == claim.nonce)
     ):
         fresh = Claim(me.node, me.boot, facts.nonce, position, needed)
         return Decision(

@@ -6,8 +6,9 @@ import logging
 
 import pytest
 
+from bootstrap import forming
 from galerist import model
-from tests.simulation import fast
+from tests.simulation import fast, found
 from tests.simulation.galera import Violation
 from tests.simulation.schedule import TOTAL, Schedule, draw, run, shrunk
 
@@ -73,3 +74,19 @@ def test_what_is_on_no_disk_and_no_record_is_not_asked_for() -> None:
     early = run(Schedule(3, None, True, (*events[:2], *events[3:])), tell=True)
     assert early.violation is None
     assert "is nowhere any more" not in "\n".join(early.trace)
+
+
+def test_the_record_of_a_former_disk_vouches_for_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    for schedule in (found.A_RECORD_OF_A_FORMER_DISK, found.AN_EMPTY_REGISTRY_AND_A_NEW_DISK):
+        assert run(schedule).violation is None
+    with monkeypatch.context() as wrong:
+        wrong.setattr(forming, "_blind", lambda facts: set())
+        for schedule in (found.A_RECORD_OF_A_FORMER_DISK, found.AN_EMPTY_REGISTRY_AND_A_NEW_DISK):
+            violation = run(schedule).violation
+            assert violation is not None and violation.promise == "P2"
+
+
+def test_a_second_try_needs_a_claim_of_its_own() -> None:
+    outcome = run(found.A_LATE_SWAP_AND_A_SECOND_TRY, tell=True)
+    assert outcome.violation is None
+    assert sum("claiming the bootstrap" in line for line in outcome.trace) == 2
