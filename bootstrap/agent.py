@@ -103,6 +103,8 @@ class Agent:
             cluster_status=look.cluster_status,
             local_state=look.local_state,
             opened=look.opened,
+            desync=look.desync,
+            queue=look.queue,
             uuid=look.uuid,
             identity=look.stamp.identity,
             held=look.stamp.held,
@@ -148,6 +150,8 @@ class Agent:
             attempted=self._lasting("attempted", look.attempting and not me.primary),
             admission=self._lasting("admission", look.server is Server.DOWN and serving),
             failure=Failure(*look.failure) if look.failure is not None else None,
+            leading=known.leading if known is not None else (),
+            desynced=look.desynced,
         )
 
     def _hurry(self, look: Look) -> None:
@@ -214,6 +218,9 @@ class Agent:
                 self.exchange.note(decision, self.operation)
             case rules.Close():
                 node.close()
+                self.exchange.note(decision, self.operation)
+            case rules.Desync(on=on):
+                node.desync(on)
                 self.exchange.note(decision, self.operation)
             case rules.Stop():
                 node.stop()

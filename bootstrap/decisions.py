@@ -101,6 +101,13 @@ class Close:
 
 
 @dataclass(frozen=True, slots=True)
+class Desync:
+    """Take the server out of flow control (``wsrep_desync``), or let it back in."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """End the server that this agent looks after."""
 
@@ -125,6 +132,7 @@ Action = (
     | SetAside
     | Open
     | Close
+    | Desync
     | Stop
     | Serve
 )

@@ -11,7 +11,7 @@ from typing import TypeVar
 from bootstrap.decisions import Decision
 from bootstrap.facts import Expect
 from bootstrap.tempo import tempo
-from galerist.model import Endpoint, Malformed, NodeRecord, Position, Report, State, dump, load, older
+from galerist.model import Endpoint, Malformed, NodeRecord, Position, ProxyReport, Report, State, dump, load, older
 from galerist.registry.contract import Lease, Registry, RegistryError, Swap
 from galerist.registry.keys import Keys
 
@@ -43,6 +43,7 @@ class Known:
     raw: str | None
     others: tuple[Report, ...]
     nodes: tuple[NodeRecord, ...]
+    leading: tuple[str, ...] = ()  # while this node is drained: the proxies that lead clients to it, or have some there
 
 
 class Exchange:
@@ -58,7 +59,8 @@ class Exchange:
         self._lease: Lease = registry.lease(who.ttl)
         self._published: dict[str, str] = {}
         self._published_at = float("-inf")
-        self._position: Position | None = None  # as published last
+        self._position: Position | None = None  # as published last, and so is
+        self._queue = 0
         self._error: str | None = None
         self._last = State()  # the newest that was read
 
@@ -76,6 +78,7 @@ class Exchange:
             nodes = self._registry.list(self.keys.nodes)
             raw = self._registry.get(self.keys.state)
             state = load(State, raw) if raw is not None else State()
+            proxies = self._registry.list(self.keys.proxies) if me.node in state.drained else {}
         except (RegistryError, Malformed) as error:
             # A state that nobody can read is no better than none: all decisions wait for it.
             self._failed(error)
@@ -86,7 +89,8 @@ class Exchange:
             state = replace(state, writer=self._last.writer)
         else:
             self._last = state
-        return Known(state, raw, _all(Report, members, own), _all(NodeRecord, nodes))
+        leading = tuple(proxy.proxy for proxy in _all(ProxyReport, proxies) if proxy.leads_to(me.node))
+        return Known(state, raw, _all(Report, members, own), _all(NodeRecord, nodes), leading)
 
     def publish(self, me: Report) -> bool:
         """Publish this report, and read nothing. False when the registry did not acknowledge it."""
@@ -109,15 +113,17 @@ class Exchange:
         self._error, self.answered = None, True
 
     def _publish(self, me: Report) -> None:
-        """Publish what changed; a position that only moved on waits for the next heartbeat."""
+        """Publish what changed; a position or a queue that only moved on waits for the next heartbeat."""
         now = self._clock()
         due = now - self._published_at >= tempo(self._who.ttl).heartbeat
         held = replace(me, position=self._position) if me.live else me
+        if me.caught_up == replace(me, queue=self._queue).caught_up:
+            held = replace(held, queue=self._queue)
         if due or self._values(held) != self._published:
             values = self._values(me)
             self._lease.publish(values)
             self._published, self._published_at = values, now
-            self._position = me.position
+            self._position, self._queue = me.position, me.queue
 
     def _values(self, me: Report) -> dict[str, str]:
         """What the registry holds for this node while it reports this."""

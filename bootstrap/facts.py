@@ -65,6 +65,8 @@ class Facts:
     attempted: float = 0.0  # seconds for which the attempt in the stamp runs and is not Primary
     admission: float = 0.0  # seconds for which this node has been ready to join
     failure: Failure | None = None
+    leading: tuple[str, ...] = ()  # while this node is drained: the proxies that lead clients to it, or have some there
+    desynced: bool = False  # wsrep_desync was set by this node's agent, for a drain
 
     @property
     def all(self) -> tuple[Report, ...]:

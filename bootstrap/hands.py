@@ -26,13 +26,20 @@ class Look:
     local_state: int = 0
     uuid: str = ZERO_UUID
     opened: bool = False
+    desync: bool = False
+    desynced: bool = False  # and it is so because of desync()
+    queue: int = 0  # write-sets received and not applied yet
     view: View | None = None
     was_primary: bool = False
-    settled: bool = True  # the server has applied all that it has received
     attempting: bool = False  # the server that runs was started for the attempt in the stamp
     failure: tuple[str, str, float] | None = None  # sentence, remedy, seconds until the next try
     progress: str = ""
     version: str = ""
+
+    @property
+    def settled(self) -> bool:
+        """The server has applied all that it has received."""
+        return not self.queue
 
 
 class Node(Protocol):
@@ -59,6 +66,9 @@ class Node(Protocol):
 
     def open(self) -> None: ...
     def close(self) -> None: ...
+    def desync(self, on: bool) -> None:
+        """Take the server out of flow control, or let it back in; and remember, as long as it runs, that it was so ordered."""
+
     def stop(self) -> None: ...
     def remember(self, state: State, others: tuple[Report, ...]) -> None: ...
     def remembered(self) -> tuple[State, tuple[Report, ...]]: ...

@@ -169,7 +169,9 @@ class LocalNode:
             opened=not live.rejects,
             view=view,
             was_primary=run.was_primary,
-            settled=not live.received,
+            desync=live.desync,
+            desynced=live.desync and self._notes.desynced() == run.run,
+            queue=live.received,
             attempting=attempting,
             progress=live.stage if live.local_state != 4 else "",
             version=self._version,
@@ -353,6 +355,16 @@ class LocalNode:
 
     def close(self) -> None:
         self._sql.set_globals((("wsrep_reject_queries", "ALL_KILL"), ("require_secure_transport", "ON")))
+
+    def desync(self, on: bool) -> None:
+        # The note says that it was this agent's doing: what a person has set by hand stays.
+        if self._run is None:
+            return
+        if on:
+            self._notes.desyncs(self._run.run)
+        self._sql.set_globals((("wsrep_desync", "ON" if on else "OFF"),))
+        if not on:
+            self._notes.desyncs("")
 
     def stop(self) -> None:
         if self._planned is not None:

@@ -18,6 +18,7 @@ class Notes:
 
     def __init__(self, kept: Path, told: Path) -> None:
         self._kept, self._told = kept, told
+        self._desynced = told.with_name("desynced")
         self._text: str | None = None  # as kept
         self._state = State()
         self._heard: float | None = None  # when the registry last answered, on the wall clock
@@ -44,7 +45,8 @@ class Notes:
             for other in others
         ]
         stable = tuple(
-            replace(report, position=None, reason="", evidence=(), remedy=None, progress="") for report in others
+            replace(report, position=None, queue=0, reason="", evidence=(), remedy=None, progress="")
+            for report in others
         )
         text = json.dumps({"state": dump(state), "others": [dump(report) for report in stable]})
         if text != self._text:
@@ -60,6 +62,20 @@ class Notes:
             return State(), ()
         self._state = replace(self._state, drained=state.drained)
         return state, others
+
+    def desyncs(self, run: str) -> None:
+        """This run of the server is taken out of flow control by its agent; "": none is."""
+        if run:
+            write_atomically(self._desynced, run, mode=0o644)
+        else:
+            self._desynced.unlink(missing_ok=True)
+
+    def desynced(self) -> str:
+        """The run of the server that an agent has taken out of flow control."""
+        try:
+            return self._desynced.read_text()
+        except FileNotFoundError:
+            return ""
 
     def tell(self, report: Report) -> None:
         """Pass on to the node's clustercheck what it must know of this node and the others."""

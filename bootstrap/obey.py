@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bootstrap import history
-from bootstrap.decisions import Ack, Bootstrap, Decision, Refuse, SetAside, Stop, Wait
+from bootstrap.decisions import Ack, Bootstrap, Decision, Desync, Refuse, Serve, SetAside, Stop, Wait
 from bootstrap.facts import Facts
 from bootstrap.words import listed, seen, where
 from galerist.model import Claim, Report, Server
@@ -41,9 +41,33 @@ def restart(facts: Facts) -> Decision | None:
     me, order = facts.me, facts.state.restart
     if order is None or order.left[:1] != (me.node,) or (order.boot, order.pid) != (me.boot, me.server_pid):
         return None
-    if not any(report.synced and report.opened for report in live_members(facts)) or (me.primary and not me.synced):
+    if not any(report.synced and report.opened for report in live_members(facts)) or (me.primary and not me.steady):
         return None
     return Decision(Stop(), "Restarting the server by order.", evidence=seen(facts.others), role="restarting")
+
+
+def drain(facts: Facts) -> Decision | None:
+    """A drained node that has lost its clients leaves flow control, so that nobody waits for what is done on it
+    (a backup, a report, an ALTER), and comes back when the drain ends. Not for the minute of a restart."""
+    me, state = facts.me, facts.state
+    ordered = me.node in state.drained and (state.restart is None or state.restart.drained != me.node)
+    if not ordered:
+        if me.desync and facts.desynced:
+            return Decision(Desync(on=False), "The drain is over: back into flow control.", role="member")
+        return None
+    if me.desync:
+        return Decision(
+            Serve(), "Drained by order: no clients, and nobody waits for it (wsrep_desync).",
+            remedy=f"galerist undrain {me.node}", role="drained",
+        )  # fmt: skip
+    if not (me.synced and me.opened):
+        return None
+    if facts.leading:
+        return Decision(
+            Serve(), f"Drained by order; {listed(facts.leading)} still has clients here.",
+            remedy=f"galerist undrain {me.node}", role="drained",
+        )  # fmt: skip
+    return Decision(Desync(on=True), "Drained by order, and its clients are gone: out of flow control.", role="drained")
 
 
 def forced(facts: Facts) -> Claim | None:

@@ -93,6 +93,9 @@ def running(facts: Facts) -> Decision:
             "Primary again without a new generation: the claim to the bootstrap is given up.",
             role=role,
         )
+    drained = obey.drain(facts)
+    if drained is not None:
+        return drained
     if not me.synced:
         if me.opened:
             return Decision(

@@ -158,6 +158,11 @@ class Endpoint:
     check_port: int
 
 
+CAUGHT_UP = 100
+"""Write-sets in the receive queue of a node that keeps up: a few milliseconds of work. Galera's flow control lets
+a queue grow to some hundreds at most (gcs.fc_limit) while the node is Synced."""
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """What the agent of a node says about it in this boot (leased)."""
@@ -173,6 +178,8 @@ class Report:
     cluster_status: str = "Disconnected"  # wsrep_cluster_status
     local_state: int = 0  # wsrep_local_state, 4 is Synced
     opened: bool = False  # clients are let in
+    desync: bool = False  # wsrep_desync is ON: nobody waits for what this node has not applied yet
+    queue: int = 0  # write-sets received and not applied yet; told when it passes CAUGHT_UP, else as old as a heartbeat
     uuid: str = ZERO_UUID  # wsrep_cluster_state_uuid of a running server, else of the disk
     identity: Identity | None = None  # from the stamp: the cluster and generations it belongs to
     held: bool = True  # from the stamp: clients may have been told of commits on this disk
@@ -197,6 +204,16 @@ class Report:
     @property
     def synced(self) -> bool:
         return self.primary and self.local_state == 4
+
+    @property
+    def steady(self) -> bool:
+        """Synced, or desynced by an order: in no state transfer."""
+        return self.synced or (self.primary and self.local_state == 2 and self.desync)
+
+    @property
+    def caught_up(self) -> bool:
+        """Has applied what it has received, but for a moment's worth."""
+        return self.synced and self.queue <= CAUGHT_UP
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +251,10 @@ class ProxyReport:
     serving: tuple[str, ...] = ()  # nodes with sessions of any port, sorted
     drained: tuple[str, ...] = ()  # nodes that get no new clients here, by order
     error: str | None = None
+
+    def leads_to(self, node: str) -> bool:
+        """Whether clients may come to the node through this proxy, or have sessions there."""
+        return node not in self.drained or node in self.serving or node in self.writing
 
 
 def newest(one: View | None, other: View | None, generations: tuple[Generation, ...]) -> View | None:

@@ -130,11 +130,11 @@ def _ordered(cluster: Cluster, order: Restart, report: Report) -> Wait | Give | 
     state, node = cluster.state, report.node
     if report.role in _GONE_WRONG:
         return Halt(f"{node} does not come back: {report.reason}")
-    if report.server_pid == order.pid and report.server is Server.UP and report.synced:
+    if report.server_pid == order.pid and report.server is Server.UP and report.steady:
         if report.boot != order.boot:  # another agent has adopted the same server: the order was for the former
             return Give(Order((), state=replace(state, restart=replace(order, boot=report.boot))))
         return Wait(f"{node}: its server is stopping")
-    if report.server_pid != order.pid and report.synced and report.opened:
+    if report.server_pid != order.pid and report.steady and report.opened:
         drained = tuple(name for name in state.drained if name != order.drained)
         onward = replace(order, left=order.left[1:], boot="", pid=0, drained="")
         return Give(Order((f"{node}: Synced again.",), state=replace(state, drained=drained, restart=onward)))
@@ -148,7 +148,7 @@ def _unwell(cluster: Cluster) -> str:
         report = reports.get(node)
         if report is None:
             return f"{node} does not report"
-        if not (report.synced and report.opened):
+        if not (report.steady and report.opened):
             return f"{node} is {node_state(report)}: {report.reason}"
     return ""
 

@@ -14,12 +14,19 @@ from pathlib import Path
 
 from bootstrap.orders import Order, Refused
 from galerist.cli.orders import FAILED, give_order
-from galerist.cli.show import Cluster, node_state, read, writer
-from galerist.model import ProxyReport, Report, State
+from galerist.cli.show import Cluster, node_state, opened, read, writer
+from galerist.model import CAUGHT_UP, ProxyReport, Report, State
 from galerist.registry.contract import Registry
 from galerist.settings import Settings
 
+CATCH_UP = 10.0
+"""Seconds for which a switchover waits for a node that has write-sets to apply still."""
+
 _LOOK = 0.1  # s
+
+
+class Behind(Refused):
+    """Not now: the node that would become the writer has not applied what the others have committed."""
 
 
 # -- pure ------------------------------------------------------------------------------------
@@ -33,18 +40,31 @@ def usable(cluster: Cluster) -> tuple[str, ...]:
 
 
 def switchover(cluster: Cluster, to: str | None) -> Order:
-    """Another node becomes the writer: ``to``, else the next in the order that can."""
+    """Another node becomes the writer: ``to``, else the next in the order that can and has caught up.
+
+    Raises Refused, and Behind where waiting may help.
+    """
     _established(cluster.state)
     able = usable(cluster)
     first = writer(cluster)
+    queue = {report.node: report.queue for report in cluster.reports}
     if to is None:
-        to = next((name for name in able if name != first), None)
+        others = [name for name in able if name != first]
+        # All members receive the same write-sets: who has none to apply has what the others have committed.
+        to = next(
+            (name for name in others if queue[name] <= CAUGHT_UP), min(others, key=queue.__getitem__, default=None)
+        )
         if to is None:
             raise Refused(f"there is no other node that is Synced and open; the writer is {first or 'nobody'}")
     if to == first:
         raise Refused(f"{to} is the writer already")
     if to not in able:
         raise Refused(f"{to} cannot be the writer: {_why_not(cluster, to)} (could be: {', '.join(able) or 'nobody'})")
+    if queue[to] > CAUGHT_UP:
+        raise Behind(
+            f"{to} has {queue[to]} write-sets to apply still, and clients would not find there what they wrote; "
+            "try again when it has caught up (galerist explain), or choose another with --to"
+        )
     says = f"{to} becomes the writer in place of {first or 'nobody'}."
     return Order((says,), state=replace(cluster.state, writer=_first(cluster.state.writer, to)))
 
@@ -95,8 +115,22 @@ def not_empty(proxies: tuple[ProxyReport, ...], node: str) -> tuple[str, ...]:
     return tuple(
         f"{proxy.proxy} still {'has sessions on' if node in proxy.drained else 'leads to'} {node}"
         for proxy in proxies
-        if node not in proxy.drained or node in proxy.serving or node in proxy.writing
+        if proxy.leads_to(node)
     )
+
+
+def not_drained(cluster: Cluster, node: str) -> tuple[str, ...]:
+    """What still stands against "drained": clients first, then the server's flow control."""
+    report = next((report for report in cluster.reports if report.node == node), None)
+    if node not in cluster.state.drained:
+        return (f"the drain of {node} was ended meanwhile",)
+    if left := not_empty(cluster.proxies, node):
+        return left
+    if report is None:
+        return (f"the agent of {node} does not report, so nobody can take its server out of flow control",)
+    if not report.primary or report.desync:
+        return ()  # a server that is in no Primary Component holds nobody up
+    return (f"{node} is in flow control still: {report.reason}",)
 
 
 def _first(order: tuple[str, ...], node: str) -> tuple[str, ...]:
@@ -143,12 +177,33 @@ def switchover_command(settings: Settings | None, dir: Path | None, to: str | No
         return not_led(cluster.proxies, chosen[0])
 
     name = "switchover" + (f" --to {to}" if to else "")
-    return give_order(settings, dir, name, "", make, _confirmation(led, timeout))
+    _await_candidate(settings, dir, to)
+    return give_order(settings, dir, name, "", make, _confirmation(led, timeout, "Done."))
+
+
+def _await_candidate(settings: Settings | None, dir: Path | None, to: str | None) -> None:
+    """Wait while the node that would be the writer is behind, at most CATCH_UP seconds."""
+    deadline = time.monotonic() + CATCH_UP
+    said = False
+    with opened(settings, dir) as (registry, name):
+        while time.monotonic() < deadline:
+            try:
+                switchover(read(registry, name), to)
+            except Behind as reason:
+                if not said:
+                    print(f"Waiting at most {CATCH_UP:g} s: {reason.args[0].partition(', and')[0]}.", flush=True)
+                said = True
+            except Refused:
+                return
+            else:
+                return
+            time.sleep(_LOOK)
 
 
 def drain_command(settings: Settings | None, dir: Path | None, node: str, timeout: float) -> int:
-    """``galerist drain NODE``. 0 when no proxy has a session on it any more, else 1."""
-    confirm = _confirmation(lambda cluster: not_empty(cluster.proxies, node), timeout)
+    """``galerist drain NODE``. 0 when no proxy has a session on it any more and it is out of flow control, else 1."""
+    done = f"Done: {node} has no clients, and nobody waits for it (wsrep_desync)."
+    confirm = _confirmation(lambda cluster: not_drained(cluster, node), timeout, done)
     return give_order(settings, dir, f"drain {node}", "", lambda cluster: drain(cluster, node), confirm)
 
 
@@ -157,8 +212,10 @@ def undrain_command(settings: Settings | None, dir: Path | None, node: str, time
     return give_order(settings, dir, f"undrain {node}", "", lambda cluster: undrain(cluster, node))
 
 
-def _confirmation(pending: Callable[[Cluster], tuple[str, ...]], timeout: float) -> Callable[[Registry, str], int]:
-    """Wait, at most ``timeout`` seconds, until nothing is pending any more at any proxy."""
+def _confirmation(
+    pending: Callable[[Cluster], tuple[str, ...]], timeout: float, done: str
+) -> Callable[[Registry, str], int]:
+    """Wait, at most ``timeout`` seconds, until nothing is pending any more, and say ``done``."""
 
     def confirm(registry: Registry, name: str) -> int:
         began = time.monotonic()
@@ -166,11 +223,12 @@ def _confirmation(pending: Callable[[Cluster], tuple[str, ...]], timeout: float)
             cluster = read(registry, name)
             left = pending(cluster)
             took = time.monotonic() - began
-            if not cluster.proxies:
-                print("No proxy reports, so nobody can confirm.")
-                return 0
             if not left:
-                print(f"Confirmed by {', '.join(proxy.proxy for proxy in cluster.proxies)} after {took:.1f} s.")
+                print(done)
+                if cluster.proxies:
+                    print(f"Confirmed by {', '.join(proxy.proxy for proxy in cluster.proxies)} after {took:.1f} s.")
+                else:
+                    print("No proxy reports, so none can confirm.")
                 return 0
             if took > timeout:
                 print(f"galerist: not confirmed after {timeout:g} s: {'; '.join(left)}", file=sys.stderr)

@@ -24,6 +24,7 @@ class Live:
     stage: str
     rejects: bool  # wsrep_reject_queries is not NONE
     received: int = 0  # write-sets that wait to be applied
+    desync: bool = False  # wsrep_desync
 
 
 class Sql:
@@ -77,7 +78,8 @@ class Sql:
     def live(self) -> Live:
         """The state of the server. Raises OSError."""
         status = dict(self.query("SHOW GLOBAL STATUS LIKE 'wsrep\\_%'"))
-        rejects = self.query("SHOW GLOBAL VARIABLES LIKE 'wsrep_reject_queries'")
+        names = "('wsrep_reject_queries', 'wsrep_desync')"
+        variables = dict(self.query(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN {names}"))
         return Live(
             cluster_status=str(status.get("wsrep_cluster_status", "Disconnected")),
             local_state=int(status.get("wsrep_local_state", 0)),
@@ -86,8 +88,9 @@ class Sql:
             cluster_size=int(status.get("wsrep_cluster_size", 0)),
             ready=status.get("wsrep_ready") == "ON",
             stage=str(status.get("wsrep_local_state_comment", "")),
-            rejects=bool(rejects) and rejects[0][1] != "NONE",
+            rejects=variables.get("wsrep_reject_queries", "NONE") != "NONE",
             received=int(status.get("wsrep_local_recv_queue", 0)),
+            desync=variables.get("wsrep_desync") == "ON",
         )
 
     def view_seqno(self) -> int | None:

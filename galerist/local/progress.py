@@ -65,7 +65,7 @@ def node_row(node: str, report: Report | None, child: Mapping[str, object]) -> R
     reason = report.reason
     if report.progress and report.progress.lower() not in reason.lower():
         reason = f"{reason} ({report.progress})"
-    return Row(node, state_of(report), reason, report.remedy, report.synced and report.opened)
+    return Row(node, state_of(report), reason, report.remedy, report.steady and report.opened)
 
 
 def _former(pid: int | None, child: Mapping[str, object]) -> bool:

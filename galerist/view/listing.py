@@ -38,6 +38,8 @@ def node_state(report: Report) -> str:
         return "stopped"
     if report.server is Server.STARTING:
         return "joining" if report.role == "joiner" else "starting"
+    if report.steady and report.desync:
+        return "desynced"
     names = {0: "initialized", 1: "joining", 2: "donor", 3: "joined", 4: "synced"}
     return names.get(report.local_state, "unknown") if report.primary else "non-primary"
 

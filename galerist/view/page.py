@@ -17,7 +17,7 @@ from galerist.view.listing import as_data
 GOOD, BUSY, BAD = "good", "busy", "bad"
 """Tones: all is well; something goes on or is missing, clients are served; somebody is needed."""
 
-_BUSY_STATES = ("donor", "joined", "joining", "initialized", "starting")
+_BUSY_STATES = ("donor", "desynced", "joined", "joining", "initialized", "starting")
 _STUCK_ROLES = ("refused", "quarantined", "superseded", "hung", "failed", "non-primary", "claimant", "waiting")
 
 REGISTRY_REMEDY = "start etcd, or correct the setting 'registry'"

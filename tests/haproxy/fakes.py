@@ -59,12 +59,13 @@ class Node:
     def server(self) -> Server:
         return Server(self.name, "127.0.0.1", self.port, self.check_port)
 
-    def report(self) -> str:
+    def report(self, desync: bool = False) -> str:
         endpoint = records.Endpoint("127.0.0.1", "127.0.0.1", self.port, 4567, self.check_port)
         return records.dump(
             records.Report(
                 self.name, "boot", endpoint, records.Server.UP, records.Data.PRESENT, disk="d",
-                cluster_status="Primary", local_state=4, opened=True,
+                cluster_status="Primary", local_state=2 if desync else 4, opened=True,
+                desync=desync,
             )
         )  # fmt: skip
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 from galerist import model as records
@@ -238,15 +239,19 @@ def test_a_switchover_moves_every_session_and_is_confirmed(proxy: Proxy) -> None
 
 
 def test_a_drained_node_is_left_and_comes_back(proxy: Proxy) -> None:
-    proxy.report(proxy.node("a"), proxy.node("b"), proxy.node("c"))
+    a = proxy.node("a")
+    proxy.report(a, proxy.node("b"), proxy.node("c"))
     proxy.record("a", "b", "c", writer="abc")
     proxy.start()
     until(lambda: served_by(proxy.write) == "a" and proxy.settled(), "a is the writer")
     before = proxy.workers()
     session = proxy.stack.enter_context(closing(Client(proxy.write)))
-    done = order(proxy, "drain", "a")
+    command = ThreadPoolExecutor(1).submit(order, proxy, "drain", "a")
+    until(lambda: not session.alive(), "the session is ended")
+    assert not command.done(), "the node is in flow control still"
+    proxy.registry.put(proxy.keys.members + "a", a.report(desync=True))
+    done = command.result()
     assert done.returncode == 0, done.stderr
-    assert not session.alive()
     assert served_by(proxy.write) == "b"
     assert {served_by(proxy.all) for _ in range(9)} == {"b", "c"}
     assert {served_by(proxy.read) for _ in range(9)} == {"c"}

@@ -79,11 +79,20 @@ def test_a_drained_node_says_so_itself_to_every_proxy(three: Cluster) -> None:
     def listed() -> set[str]:
         return {peer["node"] for peer in json.loads(ask("n1", "/peers")[1])["peers"]}
 
+    def desynced(node: str) -> str:
+        ((_, value),) = three.root(node, "SHOW GLOBAL VARIABLES LIKE 'wsrep_desync'")
+        return str(value)
+
     directory = ("--dir", str(three.layout.dir))
     three.until(lambda: ask("n3")[0] == 200, "n3 is usable")
     run = galerist("drain", "n3", *directory)
     assert run.returncode == 0, run.stderr
-    three.until(drained, "n3 says that it is drained")
+    assert "Done: n3 has no clients" in run.stdout
+    assert desynced("n3") == "ON", "the command ends when nobody waits for it any more"
+    assert [entry["state"] for entry in three.data()["members"]] == ["synced", "synced", "desynced"]
+    assert drained()
+    run = galerist("drain", "n2", *directory)
+    assert run.returncode == 1 and "2 are needed; drained already: n3" in run.stderr
     three.until(lambda: listed() == {"n1", "n2"}, "n1 names no drained node")
     assert (ask("n3", "/read")[0], ask("n3", "/live")[0], ask("n1")[0]) == (404, 200, 200)
     three.kill("etcd")
@@ -91,11 +100,15 @@ def test_a_drained_node_says_so_itself_to_every_proxy(three: Cluster) -> None:
     three.start("n3")
     three.stays(drained, "the next agent knows of it without the registry", 5.0)
     three.start("etcd")
-    three.serving()
-    assert drained()
+    three.serving("n1", "n2")
+    three.until(lambda: three.member("n3")["state"] == "desynced", "n3 reports again")
+    assert drained() and desynced("n3") == "ON"
+    three.root("n2", "SET GLOBAL wsrep_desync=ON")
     run = galerist("undrain", "n3", *directory)
     assert run.returncode == 0, run.stderr
     three.until(lambda: ask("n3") == (200, "synced\n"), "n3 is usable again")
+    assert (desynced("n3"), desynced("n2")) == ("OFF", "ON"), "what a person has set by hand stays"
+    three.root("n2", "SET GLOBAL wsrep_desync=OFF")
     three.until(lambda: listed() == {"n1", "n2", "n3"}, "n1 names n3 again")
 
 

@@ -96,7 +96,7 @@ class SimNode:
         return Look(
             Server.UP, disk.stamp, data, position=Position(run.uuid, len(run.log)), pid=1, cluster_status=run.status,
             local_state=run.state, uuid=run.uuid, opened=not run.rejects, view=view, was_primary=self.was_primary,
-            settled=not run.inbox, attempting=attempting,
+            queue=len(run.inbox), attempting=attempting,
         )  # fmt: skip
 
     def _recorded_view(self) -> View | None:
@@ -261,6 +261,9 @@ class SimNode:
         self.point("close")
         self.healthy_close(self._sql())
         self._sql().rejects = True
+
+    def desync(self, on: bool) -> None:
+        raise Violation("MODEL", "a server left flow control though nobody is drained in these schedules")
 
     def healthy_close(self, run: Run) -> None:
         """Set by the world: the invariants when an agent keeps clients out."""

@@ -14,7 +14,21 @@ from bootstrap.facts import UNKNOWN, Expect
 from bootstrap.hands import Look
 from bootstrap.tempo import tempo
 from galerist.galera.stamp import Stamp
-from galerist.model import Attempt, Data, Endpoint, Generation, Identity, Report, Server, State, View, dump, load, older
+from galerist.model import (
+    Attempt,
+    Data,
+    Endpoint,
+    Generation,
+    Identity,
+    ProxyReport,
+    Report,
+    Server,
+    State,
+    View,
+    dump,
+    load,
+    older,
+)
 from galerist.registry.contract import Lease, Registry, RegistryDown, Swap, Watch
 
 
@@ -116,6 +130,10 @@ class Hands:
     def open(self) -> None: ...
     def close(self) -> None: ...
 
+    def desync(self, on: bool) -> None:
+        self.done.append(f"desync {on}")
+        self.seen = replace(self.seen, desync=on, desynced=on)
+
 
 def agent(shelf: Shelf, hands: Hands, expect: int = 1) -> Agent:
     endpoint = Endpoint("127.0.0.1", "127.0.0.1", 1, 2, 3)
@@ -141,6 +159,30 @@ def test_nothing_is_started_while_the_registry_does_not_acknowledge() -> None:
         one.step()
     assert hands.done == []
     assert one.decision is not None and "registry" in one.decision.sentence
+
+
+def test_a_queue_is_told_when_the_node_falls_behind_not_at_every_look() -> None:
+    shelf = Shelf()
+    hands = Hands(shelf)
+    hands.seen = replace(hands.seen, server=Server.UP, cluster_status="Primary", local_state=4, data=Data.PRESENT)
+    one = agent(shelf, hands)
+    told = []
+    for queue in (0, 0, 7, 90, 101, 4000, 99, 0):
+        hands.seen = replace(hands.seen, queue=queue)
+        one.step()
+        told.append(load(Report, shelf.keys["/galerist/galera/members/n1"]).queue)
+    assert told == [0, 0, 0, 0, 101, 101, 99, 99]
+
+
+def test_a_drained_node_asks_the_proxies_whether_its_clients_are_gone() -> None:
+    shelf = Shelf()
+    one = agent(shelf, Hands(shelf))
+    proxy = ProxyReport("p1", "h", "i", 1, 2, 3, 4, drained=("n1",))
+    shelf.keys["/galerist/galera/state"] = dump(State(drained=("n1",)))
+    for serving, leading in (((), ()), (("n1",), ("p1",))):
+        shelf.keys["/galerist/galera/proxies/p1"] = dump(replace(proxy, serving=serving))
+        one.step()
+        assert one.facts is not None and one.facts.leading == leading
 
 
 def test_a_wiped_registry_is_told_again() -> None:

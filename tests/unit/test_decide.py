@@ -19,6 +19,7 @@ from galerist.model import (
     NodeRecord,
     Position,
     Report,
+    Restart,
     Server,
     State,
     View,
@@ -239,6 +240,28 @@ def survivor(seqno: int = 12, **fields: object) -> Report:
 
 
 STATE = State(identity=OLD, view=view(4, "a", "b", "c"))
+
+
+def test_a_drained_node_leaves_flow_control_when_its_clients_are_gone_and_comes_back() -> None:
+    others = (survivor(12, node="b", cluster_status="Primary"), survivor(12, node="c", cluster_status="Primary"))
+    me = survivor(cluster_status="Primary", opened=True, view=view(4, "a", "b", "c"))
+    drained = replace(STATE, drained=("a",))
+
+    def decided(me: Report, state: State, **fields: object) -> rules.Decision:
+        return decide(facts(me, *others, state=state, nodes=held("a", "b", "c"), **fields))
+
+    assert isinstance(decided(me, STATE).action, rules.Serve)
+    waits = decided(me, drained, leading=("p1", "p2"))
+    assert isinstance(waits.action, rules.Serve) and "p1 and p2 still" in waits.sentence
+    assert decided(me, drained).action == rules.Desync(on=True)
+    restarting = replace(drained, restart=Restart(("a",), "jo", drained="a"))
+    assert isinstance(decided(me, restarting).action, rules.Serve), "not for the minute of a restart"
+    out = replace(me, desync=True, local_state=2)
+    assert "nobody waits for it" in decided(out, drained, desynced=True).sentence
+    assert decided(out, STATE, desynced=True).action == rules.Desync(on=False)
+    assert isinstance(decided(out, STATE).action, rules.Serve), "what a person has set by hand stays"
+    joined = replace(me, local_state=3)
+    assert isinstance(decided(joined, drained).action, rules.Serve), "not in the middle of a state transfer"
 
 
 def test_a_survivor_claims_closes_and_is_promoted_once_all_have_acknowledged() -> None:

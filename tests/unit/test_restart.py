@@ -58,6 +58,9 @@ def test_who_was_drained_before_stays_so() -> None:
     made = ordered(order, replace(THREE[0], server_pid=77), *THREE[1:])
     done = following(replace(made, state=replace(made.state, drained=("n1",))))
     assert isinstance(done, Give) and done.order.state is not None and done.order.state.drained == ("n1",)
+    out = replace(THREE[0], server_pid=77, local_state=2, desync=True)
+    again = following(replace(made, reports=(out, *THREE[1:]), state=replace(made.state, drained=("n1",))))
+    assert isinstance(again, Give), "its agent has taken it out of flow control again: that is well"
 
 
 def test_it_ends() -> None:

@@ -94,6 +94,7 @@ def test_a_cluster_that_nobody_reports_of() -> None:
     [
         ({}, "synced"),
         ({"local_state": 2}, "donor"),
+        ({"local_state": 2, "desync": True}, "desynced"),
         ({"local_state": 3}, "joined"),
         ({"local_state": 1}, "joining"),
         ({"local_state": 17}, "unknown"),

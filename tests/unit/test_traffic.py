@@ -8,7 +8,7 @@ import pytest
 
 from bootstrap.orders import Refused
 from galerist.cli.show import Cluster, as_data
-from galerist.cli.traffic import drain, not_empty, not_led, switchover, undrain
+from galerist.cli.traffic import Behind, drain, not_drained, not_empty, not_led, switchover, undrain
 from galerist.model import Data, Endpoint, Generation, Identity, ProxyReport, Report, Server, State, View
 
 IDENTITY = Identity("u", (Generation("g", 0, "a", "galera-g"),))
@@ -59,6 +59,16 @@ def test_who_cannot_be_the_writer(reports: tuple[Report, ...], to: str | None, w
         switchover(cluster(*reports), to)
 
 
+def test_a_node_that_is_behind_is_passed_over_or_waited_for() -> None:
+    behind = replace(report("b"), queue=5321)
+    assert state_of(switchover(cluster(ALL[0], behind, ALL[2]), None)).writer[0] == "c"
+    with pytest.raises(Behind, match="b has 5321 write-sets to apply"):
+        switchover(cluster(ALL[0], behind, ALL[2]), "b")
+    with pytest.raises(Behind, match="b has 5321 write-sets"):  # all are: the one that will be there first
+        switchover(cluster(ALL[0], behind, replace(report("c"), queue=9999)), None)
+    assert state_of(switchover(cluster(ALL[0], replace(report("b"), queue=3), ALL[2]), None)).writer[0] == "b"
+
+
 def test_a_drained_node_cannot_be_the_writer() -> None:
     state = replace(STATE, drained=("b",))
     with pytest.raises(Refused, match="galerist undrain b"):
@@ -93,6 +103,22 @@ def test_a_drain_twice_and_of_nobody() -> None:
         drain(cluster(*ALL), "x")
     with pytest.raises(Refused, match="not started yet"):
         drain(cluster(*ALL, state=State()), "a")
+
+
+def test_a_drain_is_done_when_the_clients_are_gone_and_then_the_server_is_out_of_flow_control() -> None:
+    state = replace(STATE, drained=("c",))
+    proxy = ProxyReport("p1", "h", "i", 1, 2, 3, 4, writing=("a",), serving=("a", "c"), drained=("c",))
+    told = replace(cluster(*ALL, state=state), proxies=(proxy,))
+    assert not_drained(told, "c") == ("p1 still has sessions on c",)
+    empty = replace(told, proxies=(replace(proxy, serving=("a",)),))
+    assert "in flow control still" in not_drained(empty, "c")[0]
+    out = replace(report("c", local_state=2), desync=True)
+    assert not_drained(replace(empty, reports=(*ALL[:2], out)), "c") == ()
+    assert [entry["state"] for entry in as_data(replace(empty, reports=(*ALL[:2], out)))["members"]][2] == "desynced"
+    down = replace(report("c"), server=Server.DOWN)
+    assert not_drained(replace(empty, reports=(*ALL[:2], down)), "c") == (), "it holds nobody up"
+    assert "does not report" in not_drained(replace(empty, reports=ALL[:2]), "c")[0]
+    assert "ended meanwhile" in not_drained(cluster(*ALL), "c")[0]
 
 
 def test_undrain() -> None:

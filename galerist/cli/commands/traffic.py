@@ -42,7 +42,7 @@ for _name, _words, _on in (
     ),
     (
         "drain",
-        "Lead all clients away from a node. Ends when no proxy has a session on it.",
+        "Lead all clients away from a node and take it out of flow control. Ends when both are done.",
         [_NODE, _timeout(60)],
     ),
     ("undrain", "Let a drained node have clients again.", [_NODE]),
