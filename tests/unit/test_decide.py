@@ -243,8 +243,8 @@ STATE = State(identity=OLD, view=view(4, "a", "b", "c"))
 
 
 def test_a_drained_node_leaves_flow_control_when_its_clients_are_gone_and_comes_back() -> None:
-    others = (survivor(12, node="b", cluster_status="Primary"), survivor(12, node="c", cluster_status="Primary"))
-    me = survivor(cluster_status="Primary", opened=True, view=view(4, "a", "b", "c"))
+    alive = {"server": Server.UP, "cluster_status": "Primary", "local_state": 4, "opened": True, "live": True}
+    me, *others = (report(node, 12, view=STATE.view, **alive) for node in "abc")
     drained = replace(STATE, drained=("a",))
 
     def decided(me: Report, state: State, **fields: object) -> rules.Decision:
