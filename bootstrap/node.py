@@ -25,6 +25,7 @@ from galerist.galera.positions import is_zero
 from galerist.galera.server import TRANSFER, Launcher, Places, Process, end_session
 from galerist.galera.sql import Live, Sql
 from galerist.galera.stamp import Seen, Stamp, StampStore, newest_recorded
+from galerist.galera.tls import Credentials
 from galerist.model import (
     ZERO_UUID,
     Attempt,
@@ -49,7 +50,13 @@ class LocalNode:
     """See :class:`bootstrap.hands.Node`."""
 
     def __init__(
-        self, config: ServerConfig, places: Places, wanted: accounts.Wanted, note_dir: Path, patience: float
+        self,
+        config: ServerConfig,
+        places: Places,
+        wanted: accounts.Wanted,
+        note_dir: Path,
+        patience: float,
+        tls: Credentials | None = None,
     ) -> None:
         """``patience``: seconds for one answer of the server."""
         self._config, self._places, self._wanted = config, places, wanted
@@ -59,6 +66,7 @@ class LocalNode:
         self._launcher = Launcher(places)
         owner = self._launcher.owner if os.geteuid() == 0 else None
         self._stamps = StampStore(places.stamp_dir, owner)
+        self._tls = tls
         self._sql = Sql(places.socket, "root" if os.geteuid() == 0 else places.user, patience)
         self._run: Run | None = None
         self._planned: Planned | None = None
@@ -132,6 +140,11 @@ class LocalNode:
             run.answered = True
         except OSError:
             live = None  # not yet, or not any more: the process itself is watched as well
+        if live is not None and self._tls is not None:
+            try:
+                self._tls.tend(self._sql, opened=not live.rejects)
+            except OSError as error:
+                log.warning("The certificates of the server could not be renewed: %s", error)
         attempting = stamp.attempt is not None and stamp.attempt.nonce == run.generation
         seen = self._stamps.views()
         primary = [entry for entry in seen if entry.run == run.run and entry.primary]
@@ -306,6 +319,8 @@ class LocalNode:
         self._start(planned.run, None, bootstrap=True, full=False)
 
     def _write_config(self, cluster_name: str, peers: tuple[str, ...]) -> None:
+        if self._tls is not None:
+            self._tls.before_start()
         config = replace(
             self._config, cluster_name=cluster_name, cluster_address="gcomm://" + ",".join(peers), donors=self._donors()
         )
@@ -351,9 +366,13 @@ class LocalNode:
     def open(self) -> None:
         if not self._stamps.load().held:
             self._stamps.change(held=True)
+        if self._tls is not None:
+            self._tls.tend(self._sql, opened=True)
         self._sql.set_globals((*on_opening(self._config.options), ("wsrep_reject_queries", "NONE")))
 
     def close(self) -> None:
+        if self._tls is not None:
+            self._tls.tend(self._sql, opened=False)
         self._sql.set_globals((("wsrep_reject_queries", "ALL_KILL"), ("require_secure_transport", "ON")))
 
     def desync(self, on: bool) -> None:

@@ -25,8 +25,9 @@ from bootstrap.tempo import tempo
 from bootstrap.tuning import Tuner
 from galerist.endpoints import resolve
 from galerist.galera.config import ServerConfig, warnings
-from galerist.galera.server import Places
+from galerist.galera.server import Launcher, Places
 from galerist.galera.stamp import StampInUse
+from galerist.galera.tls import Credentials, Given, Unfit, check
 from galerist.model import Endpoint
 from galerist.notify import notify
 from galerist.registry.contract import RegistryError, RegistryUnusable
@@ -58,10 +59,17 @@ def main(settings: Settings) -> int:
                 file=sys.stderr,
             )
             return MISSING
-    for warning in warnings(settings.mariadb):
+    for warning in warnings(settings.mariadb, settings.tls_cert is not None):
         log.warning("%s", warning)
+    try:
+        credentials = _credentials(settings)
+    except Unfit as error:
+        print(f"galerist: {error}", file=sys.stderr)
+        return CONFIGURATION
     patience = tempo(settings.ttl).patience
-    node = LocalNode(_config(settings), _places(settings), _wanted(settings), settings.stamp_dir, patience)
+    node = LocalNode(
+        _config(settings), _places(settings), _wanted(settings), settings.stamp_dir, patience, credentials
+    )
     try:
         if not _prepared(node, settings):
             return FAILED
@@ -265,9 +273,19 @@ def _config(settings: Settings) -> ServerConfig:
         sst_method=settings.sst_method,
         notify_cmd=str(places.notify),
         sst_auth=auth,
+        tls=settings.run_dir / "tls" if settings.tls_cert is not None else None,
         options=settings.mariadb,
         provider_options=settings.provider_options,
     )
+
+
+def _credentials(settings: Settings) -> Credentials | None:
+    """The node's certificates, tried. Raises Unfit."""
+    if settings.tls_ca is None or settings.tls_cert is None or settings.tls_key is None:
+        return None
+    given = Given(settings.tls_ca, settings.tls_cert, settings.tls_key)
+    check(given)
+    return Credentials(given, settings.run_dir / "tls", Launcher(_places(settings)).owner)
 
 
 def _wanted(settings: Settings) -> accounts.Wanted:

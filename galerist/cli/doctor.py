@@ -186,7 +186,11 @@ def _programs(settings: Settings) -> Iterator[Finding]:
     area = "programs"
     path = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin:/sbin"
     proxy = ("etcd", "haproxy")  # of other machines, perhaps
-    needs = tuple(need for need in programs.needs(settings.sst_method) if need.names[0] not in proxy)
+    needs = tuple(
+        need
+        for need in programs.needs(settings.sst_method, settings.tls_cert is not None)
+        if need.names[0] not in proxy
+    )
     for need in programs.missing(needs, lambda name: programs.find(name, path)):
         yield bad(area, f"{need.names[0]} is missing: {need.what}", f"install {need.package}")
     for program, least in ((str(settings.mariadbd), (10, 11)), (str(settings.haproxy_binary), (2, 6))):

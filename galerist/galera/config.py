@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from galerist.galera import tls
 from galerist.settings import Options, Secret
 from galerist.settings.userconf import DEFERRED, bare, normal
 
@@ -23,7 +24,8 @@ class ServerConfig:
     ``host`` is how others reach the node (a name or an address, without brackets), ``bind`` what
     it listens on (an address, or ``*``). ``cluster_address`` comes from :func:`cluster_address`,
     ``sst_auth`` is ``user:password``, ``donors`` the nodes to be asked for a
-    state transfer before all others. ``notify_cmd`` is one shell word or a whole command.
+    state transfer before all others. ``notify_cmd`` is one shell word or a whole command. ``tls`` is the folder of
+    the certificates (:mod:`galerist.galera.tls`), None for a server without TLS.
     """
 
     datadir: Path
@@ -43,6 +45,7 @@ class ServerConfig:
     sst_method: str
     notify_cmd: str
     sst_auth: Secret | None = None
+    tls: Path | None = None
     donors: tuple[str, ...] = ()
     options: Options = ()
     provider_options: tuple[tuple[str, str], ...] = ()
@@ -65,6 +68,8 @@ def render_mycnf(node: ServerConfig) -> str:
         users=tuple((name, value) for name, value in node.options if bare(name) not in DEFERRED),
         # A scheduler that started DISABLED can never be switched on, one that started OFF can
         event_scheduler="DISABLED" if _last(node.options, "event_scheduler") == "DISABLED" else "OFF",
+        ssl="OFF" if node.tls is None else "ON",
+        transfer=_transfer_by_tls(node.tls),
         sockopt="" if node.bind == "*" else f"bind={f'[{node.bind}]' if ':' in node.bind else node.bind}",
     )
 
@@ -78,7 +83,7 @@ def on_opening(options: Options) -> tuple[tuple[str, str], ...]:
     return tuple(opening)
 
 
-def warnings(options: Options) -> tuple[str, ...]:
+def warnings(options: Options, encrypted: bool = False) -> tuple[str, ...]:
     """A sentence for each of the user's options that is allowed and gives up something that galerist promises."""
     found = []
     flush = _last(options, "innodb_flush_log_at_trx_commit")
@@ -94,8 +99,10 @@ def warnings(options: Options) -> tuple[str, ...]:
     force = _last(options, "innodb_force_recovery")
     if force not in (None, "0"):
         found.append(f"innodb_force_recovery={force} is for rescuing data, not for a node of a cluster")
-    if _last(options, "require_secure_transport") == "ON":
-        found.append("require_secure_transport=ON keeps every client out that comes by TCP: the server has no TLS")
+    if _last(options, "require_secure_transport") == "ON" and not encrypted:
+        found.append(
+            "require_secure_transport=ON keeps every client out that comes by TCP: the server has no TLS; give tls_cert"
+        )
     return tuple(found)
 
 
@@ -135,6 +142,9 @@ def _own_options(node: ServerConfig) -> Mapping[str, str]:
         own["wsrep_sst_donor"] = ",".join(node.donors) + ","  # the last comma: any other, if none of them can
     if node.sst_auth is not None:
         own["wsrep_sst_auth"] = node.sst_auth.reveal()
+    if node.tls is not None:
+        shown = {"ssl_ca": tls.CA, "ssl_cert": tls.LISTEN_CERT, "ssl_key": tls.LISTEN_KEY}
+        own |= {option: str(node.tls / name) for option, name in shown.items()}
     return own
 
 
@@ -149,7 +159,23 @@ def _provider_options(node: ServerConfig) -> dict[str, str]:
         "ist.recv_addr": authority(node.host, node.ist_port),
         "ist.recv_bind": authority(listen, node.ist_port),
         "pc.recovery": "no",  # Galera must not re-form behind galerist's back
+        **_replication_by_tls(node.tls),
     }
+
+
+def _replication_by_tls(folder: Path | None) -> dict[str, str]:
+    if folder is None:
+        return {}
+    files = {"socket.ssl_ca": tls.CA, "socket.ssl_cert": tls.CERT, "socket.ssl_key": tls.KEY}
+    return {"socket.ssl": "yes"} | {option: str(folder / name) for option, name in files.items()}
+
+
+def _transfer_by_tls(folder: Path | None) -> tuple[tuple[str, str], ...]:
+    """What the scripts of full state transfers read: both ends show a certificate of the same authority."""
+    if folder is None:
+        return ()
+    files = (("tca", tls.CA), ("tcert", tls.CERT), ("tkey", tls.KEY))
+    return ("encrypt", "3"), ("ssl-mode", "VERIFY_CA"), *((option, str(folder / name)) for option, name in files)
 
 
 def _is_ipv6(host: str) -> bool:

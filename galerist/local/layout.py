@@ -87,6 +87,11 @@ class Layout:
     def dashboard_settings(self) -> Path:
         return self.dir / "dashboard.toml"
 
+    @property
+    def tls(self) -> Path:
+        """The authority and the certificates of a cluster with TLS; see galerist.deploy.tls.Places."""
+        return self.dir / "tls"
+
     def log(self, child: str) -> Path:
         return self.logs / f"{child}.log"
 

@@ -45,6 +45,7 @@ class Plan:
     sst_method: str = "rsync"
     init_sql: tuple[str, ...] = ()
     server_user: str = ""  # "": whoever runs galerist
+    tls: bool = False
 
     def port(self, key: str, node: str | None = None) -> int:
         return self.ports[key if node is None else f"{node}.{key}"]
@@ -108,6 +109,7 @@ def agree(
     sst_method: str | None,
     init_sql: tuple[str, ...],
     server_user: str,
+    tls: bool | None = None,
 ) -> Plan:
     """The plan for what was asked for, on top of what DIR holds already; ports are still to choose.
 
@@ -116,7 +118,8 @@ def agree(
     if nodes is not None and not 1 <= nodes <= MOST_NODES:
         raise LocalError(f"--nodes {nodes}: choose a number from 1 to {MOST_NODES}", 2)
     if saved is None:
-        return Plan(cluster or "galera", names(nodes or 3), {}, sst_method or "rsync", init_sql, server_user)
+        method = sst_method or "rsync"
+        return Plan(cluster or "galera", names(nodes or 3), {}, method, init_sql, server_user, bool(tls))
     if cluster is not None and cluster != saved.cluster:
         raise LocalError(
             f"--cluster {cluster}: this directory holds the cluster {saved.cluster}; "
@@ -137,6 +140,7 @@ def agree(
         sst_method or saved.sst_method,
         init_sql or saved.init_sql,
         server_user,
+        saved.tls if tls is None else tls,
     )
 
 
@@ -162,6 +166,7 @@ def dump(plan: Plan) -> str:
             "sst_method": plan.sst_method,
             "init_sql": list(plan.init_sql),
             "server_user": plan.server_user,
+            "tls": plan.tls,
         },
         indent=2,
     )
@@ -180,6 +185,7 @@ def load(text: str) -> Plan:
             str(value["sst_method"]),
             tuple(str(path) for path in value["init_sql"]),
             str(value["server_user"]),
+            bool(value.get("tls", False)),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{error!r} is missing or of the wrong type") from error

@@ -162,6 +162,8 @@ def make_secret(path: Path) -> str:
 def write_files(plan: Plan, layout: Layout) -> None:
     """Everything that the parts of this plan read. The plan itself comes last."""
     passwords = {name: make_secret(layout.secret(name)) for name in ("root", "sst", "check", "app", "dashboard")}
+    if plan.tls:
+        make_certificates(plan, layout)
     for node in plan.nodes:
         for path in (layout.node(node), layout.sockets() / node):
             path.mkdir(exist_ok=True)
@@ -172,12 +174,24 @@ def write_files(plan: Plan, layout: Layout) -> None:
         log.touch(mode=0o640)
         if plan.server_user:
             give(log, plan.server_user)
-        write_atomically(layout.node_settings(node), render.toml(render.node_settings(plan, layout, node)), 0o600)
+        text = render.toml(render.node_settings(plan, layout, node)) + render.server_options(plan)
+        write_atomically(layout.node_settings(node), text, 0o600)
     write_atomically(layout.proxy_settings, render.toml(render.proxy_settings(plan, layout)), 0o600)
     write_atomically(layout.dashboard_settings, render.toml(render.dashboard_settings(plan, layout)), 0o600)
-    write_atomically(layout.settings, render.toml(render.common_settings(plan)), 0o600)
-    write_atomically(layout.client, render.client_cnf(plan, passwords["app"]), 0o600)
+    write_atomically(layout.settings, render.toml(render.common_settings(plan, layout)), 0o600)
+    write_atomically(layout.client, render.client_cnf(plan, layout, passwords["app"]), 0o600)
     write_atomically(layout.plan, planning.dump(plan) + "\n", 0o600)
+
+
+def make_certificates(plan: Plan, layout: Layout) -> None:
+    """What is missing of them. Raises LocalError."""
+    from galerist.deploy.tls import Refused, init
+
+    try:
+        init(layout.tls, dict.fromkeys((*plan.nodes, render.ETCD, render.CLIENT), ()))
+        layout.tls.chmod(0o700)  # agents hand their certificates on to servers of another user
+    except (Refused, OSError) as error:
+        raise LocalError(str(error), EXIT_CONFIG) from None
 
 
 def lock(layout: Layout, patience: float = 0.0) -> int | None:

@@ -27,7 +27,7 @@ class Need:
     package: str
 
 
-def needs(sst_method: str) -> tuple[Need, ...]:
+def needs(sst_method: str, tls: bool = False) -> tuple[Need, ...]:
     """What a local cluster with this kind of state transfer is made of."""
     result = [
         Need(("mariadbd", "mysqld"), "the database server", "mariadb-server"),
@@ -40,6 +40,8 @@ def needs(sst_method: str) -> tuple[Need, ...]:
     ]
     if sst_method == "rsync":
         result.append(Need(("rsync",), "state transfers by rsync", "rsync"))
+        if tls:
+            result.append(Need(("stunnel", "stunnel4"), "state transfers by rsync with TLS", "stunnel4"))
     else:
         result.append(Need(("mariadb-backup", "mariabackup"), "state transfers by mariabackup", "mariadb-backup"))
         result.append(Need(("socat",), "state transfers by mariabackup", "socat"))

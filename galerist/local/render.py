@@ -6,11 +6,13 @@ import json
 import sys
 from collections.abc import Mapping
 
+from galerist.deploy.tls import Places
 from galerist.local.layout import Layout
 from galerist.local.plan import Plan
 
 LOOPBACK = "127.0.0.1"
 APP = "app"  # user and database
+ETCD, CLIENT = "etcd", "client"  # holders of certificates, besides the nodes
 
 
 def toml(values: Mapping[str, object]) -> str:
@@ -25,13 +27,28 @@ def registry(plan: Plan) -> str:
     return f"etcd3://{LOOPBACK}:{plan.port('etcd_port')}"
 
 
-def common_settings(plan: Plan) -> dict[str, object]:
-    return {"cluster": plan.cluster, "registry": registry(plan)}
+def common_settings(plan: Plan, layout: Layout) -> dict[str, object]:
+    values: dict[str, object] = {"cluster": plan.cluster, "registry": registry(plan)}
+    return values | _certificate(plan, layout, CLIENT, "registry")
+
+
+def _certificate(plan: Plan, layout: Layout, holder: str, prefix: str) -> dict[str, object]:
+    """The settings ``<prefix>_ca``, ``_cert`` and ``_key`` of a cluster with TLS."""
+    if not plan.tls:
+        return {}
+    places = Places(layout.tls)
+    files = {"ca": places.ca, "cert": places.cert(holder), "key": places.key(holder)}
+    return {f"{prefix}_{what}": str(path) for what, path in files.items()}
+
+
+def server_options(plan: Plan) -> str:
+    """The table of a node's settings file with options for mariadbd."""
+    return "\n[mariadb]\nrequire_secure_transport = true\n" if plan.tls else ""
 
 
 def node_settings(plan: Plan, layout: Layout, node: str) -> dict[str, object]:
     """For `galerist bootstrap` and `galerist clustercheck` of one node."""
-    values = common_settings(plan)
+    values = common_settings(plan, layout) | _certificate(plan, layout, node, "tls")
     values |= {"node": node, "host": LOOPBACK, "bind": LOOPBACK, "unit": f"galera@{node}"}
     values |= {
         key: plan.port(key, node)
@@ -60,7 +77,7 @@ def node_settings(plan: Plan, layout: Layout, node: str) -> dict[str, object]:
 
 def proxy_settings(plan: Plan, layout: Layout) -> dict[str, object]:
     """For `galerist haproxy`."""
-    values = common_settings(plan)
+    values = common_settings(plan, layout)
     values |= {"proxy": "local", "proxy_host": LOOPBACK, "proxy_bind": LOOPBACK, "stats_bind": LOOPBACK}
     values |= {
         key: plan.port(key) for key in ("write_port", "read_port", "all_port", "stats_port", "proxy_metrics_port")
@@ -72,11 +89,11 @@ def proxy_settings(plan: Plan, layout: Layout) -> dict[str, object]:
 
 def dashboard_settings(plan: Plan, layout: Layout) -> dict[str, object]:
     """For `galerist dashboard`."""
-    values = common_settings(plan) | {"dashboard_bind": LOOPBACK, "dashboard_port": plan.port("dashboard_port")}
+    values = common_settings(plan, layout) | {"dashboard_bind": LOOPBACK, "dashboard_port": plan.port("dashboard_port")}
     return values | {"dashboard_password_file": str(layout.secret("dashboard"))}
 
 
-def client_cnf(plan: Plan, password: str) -> str:
+def client_cnf(plan: Plan, layout: Layout, password: str) -> str:
     """An option file for MariaDB's clients that leads to the write port."""
     return (
         "# Written by `galerist up`: mariadb --defaults-file=<this file>\n"
@@ -86,7 +103,8 @@ def client_cnf(plan: Plan, password: str) -> str:
         f"port = {plan.port('write_port')}\n"
         f"user = {APP}\n"
         f"password = {password}\n"
-        "\n"
+        + (f"ssl-ca = {Places(layout.tls).ca}\nssl-verify-server-cert\n" if plan.tls else "")
+        + "\n"
         "[mysql]\n"
         f"database = {APP}\n"
     )
@@ -99,11 +117,20 @@ def galerist(*arguments: str) -> tuple[str, ...]:
 
 def commands(plan: Plan, layout: Layout, etcd: str = "etcd") -> dict[str, tuple[str, ...]]:
     """The command line of every child of the supervisor, by name, in the order of starting."""
-    client, peer = (f"http://{LOOPBACK}:{plan.port(key)}" for key in ("etcd_port", "etcd_peer_port"))
+    client = f"{'https' if plan.tls else 'http'}://{LOOPBACK}:{plan.port('etcd_port')}"
+    peer = f"http://{LOOPBACK}:{plan.port('etcd_peer_port')}"  # it has no peers
+    places = Places(layout.tls)
+    certificates = (
+        f"--cert-file={places.cert(ETCD)}",
+        f"--key-file={places.key(ETCD)}",
+        f"--trusted-ca-file={places.ca}",
+        "--client-cert-auth",
+    )
     result: dict[str, tuple[str, ...]] = {
         "etcd": (
             etcd,
             f"--data-dir={layout.etcd}",
+            *(certificates if plan.tls else ()),
             f"--listen-client-urls={client}",
             f"--advertise-client-urls={client}",
             f"--listen-peer-urls={peer}",

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType, TracebackType
 
@@ -31,6 +32,7 @@ def up(
     detach: bool = False,
     sst_method: str | None = None,
     timeout: float = TIMEOUT,
+    tls: bool | None = None,
 ) -> int:
     """Start the local cluster in ``dir``, or resume it, or show it if it runs. Returns the exit status.
 
@@ -39,7 +41,7 @@ def up(
     and a statement went through the proxy within ``timeout`` seconds.
     """
     try:
-        return _up(locate(dir, cluster), nodes, cluster, init_sql, detach, sst_method, timeout)
+        return _up(locate(dir, cluster), nodes, cluster, init_sql, detach, sst_method, timeout, tls)
     except LocalError as error:
         print(f"galerist up: {error}", file=sys.stderr)
         return error.code
@@ -53,13 +55,14 @@ def _up(
     detach: bool,
     sst_method: str | None,
     timeout: float,
+    tls: bool | None,
 ) -> int:
     saved = prepare.read_plan(layout)
     dumps = prepare.check_dumps(init_sql)
-    absent = check_programs(sst_method or (saved.sst_method if saved else "rsync"))
+    plan = planning.agree(saved, nodes, cluster, sst_method, dumps, prepare.server_user(), tls)
+    absent = check_programs(plan.sst_method, plan.tls)
     if absent:
         raise LocalError(absent, programs.EXIT_MISSING)
-    plan = planning.agree(saved, nodes, cluster, sst_method, dumps, prepare.server_user())
     for warning in filter(None, [planning.advice(len(plan.nodes))]):
         out(f"warning: {warning}")
     prepare.make_dir(layout, plan.server_user)
@@ -81,10 +84,10 @@ def _up(
     return attend(layout, plan, detach, ours, timeout)
 
 
-def check_programs(sst_method: str) -> str:
+def check_programs(sst_method: str, tls: bool) -> str:
     """All that is missing, as a message; "" if nothing is."""
     path = render.environment(os.environ, Layout(Path("/")), "")["PATH"]
-    absent = programs.missing(programs.needs(sst_method), lambda name: programs.find(name, path))
+    absent = programs.missing(programs.needs(sst_method, tls), lambda name: programs.find(name, path))
     return programs.message(absent) if absent else ""
 
 
@@ -98,7 +101,7 @@ def settle(layout: Layout, plan: Plan, claims: Claims) -> Plan:
         out(str(move))
     claims.keep(set(chosen.values()))
     dumps = tuple(path for path in plan.init_sql if path not in gone)
-    plan = Plan(plan.cluster, plan.nodes, chosen, plan.sst_method, dumps, plan.server_user)
+    plan = replace(plan, ports=chosen, init_sql=dumps)
     prepare.write_files(plan, layout)
     return plan
 
@@ -135,6 +138,9 @@ def join_running(layout: Layout, saved: Plan | None, plan: Plan, claims: Claims)
     if part is None or saved is None:
         raise LocalError(f"{layout.lock} is held, but no supervisor runs; is another `galerist up` just starting?")
     out(f"{layout.dir} is already running ({part})")
+    if plan.tls != saved.tls:
+        word = "--tls" if plan.tls else "--no-tls"
+        raise LocalError(f"{word}: nodes with and without TLS do not find together; `galerist down` first", 78)
     if len(plan.nodes) <= len(saved.nodes):
         return saved
     new = [node for node in plan.nodes if node not in saved.nodes]
@@ -143,7 +149,7 @@ def join_running(layout: Layout, saved: Plan | None, plan: Plan, claims: Claims)
     chosen, moved = planning.choose_ports(plan.nodes, saved.ports, lambda port: port in held or claims.take(port))
     for move in moved:
         out(str(move))
-    grown = Plan(saved.cluster, plan.nodes, chosen, saved.sst_method, saved.init_sql, saved.server_user)
+    grown = replace(saved, nodes=plan.nodes, ports=chosen)
     prepare.write_files(grown, layout)
     processes.send(part.process, signal.SIGHUP)
     return grown

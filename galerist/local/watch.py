@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 
+from galerist.deploy.tls import Places
 from galerist.local import progress
 from galerist.local.layout import Layout
 from galerist.local.plan import Plan
@@ -33,17 +34,18 @@ def open_registry(layout: Layout) -> Registry:
     return open_it(load({}, {}, layout.settings))
 
 
-def statement(plan: Plan, password: str) -> str:
+def statement(plan: Plan, layout: Layout) -> str:
     """What is wrong with statements by the application's account through the proxy; "" if nothing.
 
     Each port must answer, and the port for all nodes must lead to all nodes: HAProxy hears
     of a node that has become usable a little later than the registry does.
     """
     seen: set[str] = set()
+    ask = _Asker(plan, layout)
     # Connections are dealt out in turn, if not exactly so while a node has just come in.
     for key in ("write_port", "read_port", *["all_port"] * (3 * len(plan.nodes))):
         try:
-            node = _ask(plan.port(key), password)
+            node = ask(key)
         except OSError as error:
             return f"no statement gets through the {key.replace('_', ' ')} yet: {error}"
         if key == "all_port":
@@ -53,27 +55,37 @@ def statement(plan: Plan, password: str) -> str:
     return f"does not lead to {', '.join(sorted(set(plan.nodes) - seen))} yet"
 
 
-def _ask(port: int, password: str) -> str:
-    """The name of the node that answers behind this port. Raises OSError."""
-    import pymysql
+class _Asker:
+    """The application's account, at the proxy's ports."""
 
-    try:
-        connection = pymysql.connect(
-            host=LOOPBACK,
-            port=port,
-            user=APP,
-            password=password,
-            database=APP,
-            connect_timeout=STATEMENT_TIMEOUT,
-            read_timeout=STATEMENT_TIMEOUT,
-        )
-        with connection, connection.cursor() as cursor:
-            # One that touches a table: a node that is closed or not Primary answers others.
-            cursor.execute("SELECT @@wsrep_node_name, COUNT(*) FROM information_schema.TABLES")
-            row = cursor.fetchone()
-    except pymysql.MySQLError as error:
-        raise OSError(str(error)) from error
-    return str(row[0]) if row else ""
+    def __init__(self, plan: Plan, layout: Layout) -> None:
+        self._plan = plan
+        self._password = layout.secret(APP).read_text().strip()
+        self._ca = str(Places(layout.tls).ca) if plan.tls else None
+
+    def __call__(self, port: str) -> str:
+        """The name of the node that answers behind this port, ``write_port`` and so on. Raises OSError."""
+        import pymysql
+
+        try:
+            connection = pymysql.connect(
+                host=LOOPBACK,
+                port=self._plan.port(port),
+                user=APP,
+                password=self._password,
+                database=APP,
+                connect_timeout=STATEMENT_TIMEOUT,
+                read_timeout=STATEMENT_TIMEOUT,
+                ssl_ca=self._ca,
+                ssl_verify_identity=self._plan.tls,
+            )
+            with connection, connection.cursor() as cursor:
+                # One that touches a table: a node that is closed or not Primary answers others.
+                cursor.execute("SELECT @@wsrep_node_name, COUNT(*) FROM information_schema.TABLES")
+                row = cursor.fetchone()
+        except pymysql.MySQLError as error:
+            raise OSError(str(error)) from error
+        return str(row[0]) if row else ""
 
 
 class Look:
@@ -85,7 +97,6 @@ class Look:
         self._connect = connect
         self._registry: Registry | None = None
         self._served = False
-        self._password = layout.secret(APP).read_text().strip()
 
     def now(self) -> Snapshot:
         """The statement through the proxy is tried only when nothing else is waited for."""
@@ -106,11 +117,11 @@ class Look:
         """All ports until they have once been good; later the write port alone, to load nobody."""
         if self._served:
             try:
-                _ask(self._plan.port("write_port"), self._password)
+                _Asker(self._plan, self._layout)("write_port")
             except OSError as error:
                 return f"no statement gets through the write port: {error}"
             return ""
-        result = statement(self._plan, self._password)
+        result = statement(self._plan, self._layout)
         self._served = not result
         return result
 

@@ -41,6 +41,10 @@ def cross_checks(values: Mapping[str, Any], bad: set[str], origins: Mapping[str,
         for one, other in (("registry_cert", "registry_key"), ("registry_key", "registry_cert")):
             if values[one] and not values[other] and other not in bad:
                 yield problem(one, f"needs {other}", f"give {other} too")
+        for one in ("tls_ca", "tls_cert", "tls_key"):
+            for other in ("tls_ca", "tls_cert", "tls_key"):
+                if values[one] and not values[other] and other not in bad:
+                    yield problem(one, f"needs {other}", f"give {other} too")
         if origins["registry_tls"] != "default" and not values["registry_tls"]:
             for key in ("registry_ca", "registry_cert"):
                 if values[key]:

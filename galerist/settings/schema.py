@@ -209,6 +209,9 @@ class Settings:
         _AGENT,
     )
     sst_password: Secret | None = _secret("password of sst_user", _AGENT)
+    tls_ca: Path | None = _file("authority of the certificates of all nodes; with it servers speak TLS", _AGENT)
+    tls_cert: Path | None = _file("this node's certificate, for clients, replication and state transfers", _AGENT)
+    tls_key: Path | None = _file("key of tls_cert", _AGENT)
     root_password: Secret | None = _secret("password of the database's root account; generated if not given", _AGENT)
     root_host: str = _setting(
         kinds.CLIENT_HOST, "", "hosts from which root may come over the network, % for all; without it none", _AGENT

@@ -54,10 +54,9 @@ OWNED: Mapping[str, str] = {
     "skip_networking": "the proxy reaches the server by TCP; remove it",
     "init_file": "use the setting init_sql instead",
     "slave_start": _CLOSED,  # only known as skip_slave_start
-    # A server without TLS that demands it is how galerist keeps clients out of a closed node
     **dict.fromkeys(
         ("ssl", "ssl_ca", "ssl_capath", "ssl_cert", "ssl_key", "ssl_crl", "ssl_crlpath"),
-        "TLS for clients is not supported yet; remove it",
+        "use the settings tls_ca, tls_cert and tls_key instead",
     ),
 }
 
@@ -77,6 +76,10 @@ OWNED_PROVIDER: Mapping[str, str] = {
     "gmcast.isolate": _GENERATED,
     "ist.recv_addr": "use the settings host and ist_port instead",
     "ist.recv_bind": "use the settings bind and ist_port instead",
+    **dict.fromkeys(
+        ("socket.ssl", "socket.ssl_ca", "socket.ssl_cert", "socket.ssl_key", "socket.ssl_reload"),
+        "use the settings tls_ca, tls_cert and tls_key instead",
+    ),
     "base_host": _use("host"),
     "base_port": _use("gcomm_port"),
     "base_dir": "galerist reads Galera's state in datadir; remove it",

@@ -78,6 +78,7 @@ def test_each_state_transfer_has_its_own_needs() -> None:
 
     assert last("mariabackup") - last("rsync") == {"mariadb-backup", "socat"}
     assert last("rsync") - last("mariabackup") == {"rsync"}
+    assert {need.names[0] for need in needs("rsync", tls=True)} - last("rsync") == {"stunnel"}
 
 
 def test_programs_are_found_by_name_and_by_place(tmp_path: Path) -> None:
@@ -93,7 +94,7 @@ def test_programs_are_found_by_name_and_by_place(tmp_path: Path) -> None:
 def test_the_command_says_what_is_missing_and_exits_69(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from galerist.local import programs, up\n"
-        "programs.needs = lambda method: (programs.Need(('no-such-etcd',), 'the registry', 'etcd-server'),)\n"
+        "programs.needs = lambda method, tls: (programs.Need(('no-such-etcd',), 'the registry', 'etcd-server'),)\n"
         "sys.exit(up.up(nodes=1, dir=Path(sys.argv[1]), detach=True))"
     )
     run = subprocess.run([sys.executable, "-c", code, str(tmp_path / "c")], capture_output=True, text=True, check=False)

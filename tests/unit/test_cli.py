@@ -162,7 +162,7 @@ def test_up_and_down_get_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> 
     assert main(["up", "--nodes", "5", "--dir", "d", "--init-sql", "a.sql", "--init-sql", "b.sql", "--detach"]) == 3
     assert main(["up", "--timeout", "20"]) == 3
     assert main(["down", "--wipe", "--yes"]) == 0
-    asked = {"nodes": 5, "dir": Path("d"), "cluster": None, "detach": True, "sst_method": None}
+    asked = {"nodes": 5, "dir": Path("d"), "cluster": None, "detach": True, "sst_method": None, "tls": None}
     assert ups[0] == (asked | {"init_sql": (Path("a.sql"), Path("b.sql"))},)
     assert ups[1][0]["timeout"] == 20
     assert downs == [({"dir": None, "cluster": None, "wipe": True, "yes": True},)]

@@ -82,6 +82,31 @@ def test_the_server_starts_closed(tmp_path: Path) -> None:
     assert "init_file" not in options
 
 
+def test_certificates_are_for_replication_transfers_and_at_last_for_clients(tmp_path: Path) -> None:
+    text = render_mycnf(config(tls=Path("/run/tls")))
+    server, transfer = read_back(text, tmp_path, "mysqld"), read_back(text, tmp_path, "sst")
+    assert server["ssl"] == "ON"
+    assert (server["ssl_ca"], server["ssl_cert"], server["ssl_key"]) == (
+        "/run/tls/ca.pem",
+        "/run/tls/listen-cert.pem",
+        "/run/tls/listen-key.pem",
+    )
+    given = provider_options(server)
+    assert [given[f"socket.ssl{what}"] for what in ("", "_ca", "_cert", "_key")] == [
+        "yes",
+        "/run/tls/ca.pem",
+        "/run/tls/cert.pem",
+        "/run/tls/key.pem",
+    ]
+    assert {key: transfer[key] for key in ("encrypt", "ssl-mode", "tca", "tcert", "tkey")} == {
+        "encrypt": "3",
+        "ssl-mode": "VERIFY_CA",
+        "tca": "/run/tls/ca.pem",
+        "tcert": "/run/tls/cert.pem",
+        "tkey": "/run/tls/key.pem",
+    }
+
+
 def test_addresses_are_where_others_reach_the_node(tmp_path: Path) -> None:
     options = read_back(render_mycnf(config()), tmp_path, "mysqld")
     assert options["wsrep_cluster_address"] == "gcomm://db2.example:4567,[fd00::3]:4567"

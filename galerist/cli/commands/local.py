@@ -32,6 +32,11 @@ from galerist.cli.making import CLUSTER, DIR, EX_FAILED, command, galerist
             help="Method of full state transfers. [rsync]",
         ),
         click.Option(
+            ["--tls/--no-tls"],
+            default=None,
+            help="TLS for clients (they must use it), replication, state transfers and etcd. [no]",
+        ),
+        click.Option(
             ["--timeout"],
             type=click.FloatRange(min=0, min_open=True),
             metavar="SECONDS",
@@ -47,11 +52,14 @@ def _up(
     detach: bool,
     sst_method: str | None,
     timeout: float | None,
+    tls: bool | None,
 ) -> int:
     from galerist.local.up import up
 
     limit = {} if timeout is None else {"timeout": timeout}
-    return up(nodes=nodes, dir=dir, cluster=cluster, init_sql=init_sql, detach=detach, sst_method=sst_method, **limit)
+    return up(
+        nodes=nodes, dir=dir, cluster=cluster, init_sql=init_sql, detach=detach, sst_method=sst_method, tls=tls, **limit
+    )
 
 
 @command(
@@ -106,6 +114,25 @@ def _units(kind: str, out: Path, **values: Any) -> int:
         return EX_FAILED
     print("\n".join(map(str, written)))
     return 0
+
+
+@command(
+    "tls",
+    "Make certificates for a trial: init makes an authority and what is missing, renew makes certificates anew. "
+    "Each NAME gets NAME.pem and NAME.key, for its name, loopback, and the host names and addresses that are given.",
+    [
+        click.Argument(["what"], type=click.Choice(["init", "renew"])),
+        click.Argument(["holders"], nargs=-1, required=True, metavar="NAME[=HOST,…]…"),
+        click.Option(["--out"], type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder for them."),
+        click.Option(
+            ["--days"], type=click.IntRange(1, 3650), default=365, metavar="DAYS", help="Life of certificates. [365]"
+        ),
+    ],
+)
+def _tls(what: str, out: Path, days: int, holders: tuple[str, ...]) -> int:
+    from galerist.cli.certificates import make
+
+    return make(what == "renew", out, days, holders)
 
 
 @command(
