@@ -24,7 +24,7 @@ from galerist.galera.failures import explain
 from galerist.galera.positions import is_zero
 from galerist.galera.server import TRANSFER, Launcher, Places, Process, end_session
 from galerist.galera.sql import Live, Sql
-from galerist.galera.stamp import Seen, Stamp, StampStore, newest_recorded
+from galerist.galera.stamp import ADOPTED, Seen, Stamp, StampStore, newest_recorded
 from galerist.galera.tls import Credentials
 from galerist.model import (
     ZERO_UUID,
@@ -82,6 +82,20 @@ class LocalNode:
     def virgin(self) -> bool:
         """Whether this disk has never been part of a cluster."""
         return self._stamps.load().identity is None
+
+    def stranger(self) -> int | None:
+        """The pid of a server on this datadir that answers and that galerist has never known, None if there is none."""
+        stamp = self._stamps.load()
+        if stamp.identity is not None or stamp.attempt is not None:
+            return None
+        pid = disk.opened_by(self._places.datadir)
+        if pid is None:
+            return None
+        try:
+            self._sql.live()
+        except OSError:
+            return None
+        return pid
 
     def release(self) -> None:
         """Let go of the lock and the connection."""
@@ -145,6 +159,8 @@ class LocalNode:
                 self._tls.tend(self._sql, opened=not live.rejects)
             except OSError as error:
                 log.warning("The certificates of the server could not be renewed: %s", error)
+        if live is not None and run.run.startswith(ADOPTED):
+            self._note_view(run, live)
         attempting = stamp.attempt is not None and stamp.attempt.nonce == run.generation
         seen = self._stamps.views()
         primary = [entry for entry in seen if entry.run == run.run and entry.primary]
@@ -189,6 +205,16 @@ class LocalNode:
             progress=live.stage if live.local_state != 4 else "",
             version=self._version,
         )
+
+    def _note_view(self, run: Run, live: Live) -> None:
+        """Write down the view of a server that galerist did not start: it has no script that would."""
+        try:
+            found = self._sql.view() if live.cluster_status == "Primary" else None
+            known = [entry.view.seqno for entry in self._stamps.views() if entry.run == run.run]
+            if found is not None and found[0] not in known[-1:]:
+                self._stamps.note(run.run, live.uuid, *found)
+        except OSError as error:
+            log.debug("the view is noted later: %s", error)
 
     def _on_disk(self, stamp: Stamp, data: Data) -> Data:
         if data is Data.TAINTED:

@@ -67,9 +67,7 @@ def main(settings: Settings) -> int:
         print(f"galerist: {error}", file=sys.stderr)
         return CONFIGURATION
     patience = tempo(settings.ttl).patience
-    node = LocalNode(
-        _config(settings), _places(settings), _wanted(settings), settings.stamp_dir, patience, credentials
-    )
+    node = LocalNode(_config(settings), places(settings), wanted(settings), settings.stamp_dir, patience, credentials)
     try:
         if not _prepared(node, settings):
             return FAILED
@@ -77,6 +75,14 @@ def main(settings: Settings) -> int:
         print(f"galerist: {error.filename or settings.stamp_dir}: {error.strerror}; give it to {settings.server_user}",
               file=sys.stderr)  # fmt: skip
         return FAILED
+    if (pid := node.stranger()) is not None:
+        print(
+            f"galerist: a server that galerist did not start runs on {settings.datadir} (pid {pid}); take it over with "
+            "`galerist adopt`, or stop it first",
+            file=sys.stderr,
+        )
+        node.release()
+        return CONFIGURATION
     lost = [str(path) for path in settings.init_sql if not os.access(path, os.R_OK)]
     if lost and node.virgin():
         print(
@@ -237,7 +243,7 @@ def _endpoint(settings: Settings) -> Endpoint:
     return Endpoint(settings.host, resolve(settings.host), settings.sql_port, settings.gcomm_port, settings.check_port)
 
 
-def _places(settings: Settings) -> Places:
+def places(settings: Settings) -> Places:
     return Places(
         datadir=settings.datadir,
         stamp_dir=settings.stamp_dir,
@@ -250,7 +256,7 @@ def _places(settings: Settings) -> Places:
 
 
 def _config(settings: Settings) -> ServerConfig:
-    places = _places(settings)
+    where = places(settings)
     auth = None
     if settings.sst_method == "mariabackup":
         password = settings.sst_password.reveal() if settings.sst_password is not None else ""
@@ -258,7 +264,7 @@ def _config(settings: Settings) -> ServerConfig:
     return ServerConfig(
         datadir=settings.datadir,
         socket=settings.socket,
-        pid_file=places.pid_file,
+        pid_file=where.pid_file,
         error_log=settings.error_log,
         host=settings.host,
         bind=settings.bind,
@@ -271,7 +277,7 @@ def _config(settings: Settings) -> ServerConfig:
         cluster_address="",
         provider=settings.wsrep_provider,
         sst_method=settings.sst_method,
-        notify_cmd=str(places.notify),
+        notify_cmd=str(where.notify),
         sst_auth=auth,
         tls=settings.run_dir / "tls" if settings.tls_cert is not None else None,
         options=settings.mariadb,
@@ -285,10 +291,10 @@ def _credentials(settings: Settings) -> Credentials | None:
         return None
     given = Given(settings.tls_ca, settings.tls_cert, settings.tls_key)
     check(given)
-    return Credentials(given, settings.run_dir / "tls", Launcher(_places(settings)).owner)
+    return Credentials(given, settings.run_dir / "tls", Launcher(places(settings)).owner)
 
 
-def _wanted(settings: Settings) -> accounts.Wanted:
+def wanted(settings: Settings) -> accounts.Wanted:
     return accounts.Wanted(
         server_user=settings.server_user,
         root_password=settings.root_password,

@@ -1,6 +1,9 @@
 """What ``--help`` of each command ends with."""
 
 EXAMPLES = {
+    "adopt": """
+galerist adopt --config /etc/galerist/galerist.toml
+""",
     "bootstrap": """
 galerist bootstrap --config /etc/galerist.toml
 galerist bootstrap --node n1 --host db1.example --expect n1,n2,n3 \\

@@ -101,6 +101,14 @@ class Sql:
             return None
         return int(rows[0][0]) if rows else None
 
+    def view(self) -> tuple[int, tuple[tuple[str, str, str], ...]] | None:
+        """The seqno of the last view, and its members: uuid, name, incoming address. Raises OSError."""
+        rows = self.query(
+            "SELECT c.view_seqno, m.node_uuid, m.node_name, m.node_incoming_address"
+            " FROM mysql.wsrep_cluster c JOIN mysql.wsrep_cluster_members m ON m.cluster_uuid = c.cluster_uuid"
+        )
+        return (int(rows[0][0]), tuple((str(a), str(b), str(c)) for _, a, b, c in rows)) if rows else None
+
     def flush(self) -> None:
         """Bring everything committed so far to disk, on this node only. Should it take longer than the time-out, the
         server goes on with it, and the next call finds less to do."""

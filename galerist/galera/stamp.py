@@ -22,6 +22,9 @@ from pathlib import Path
 from galerist.files import fsync_directory, write_atomically
 from galerist.model import Attempt, Identity, Malformed, View, dump, load
 
+ADOPTED = "adopted-"
+"""How the ids of runs begin that galerist did not start: their servers write no views down, the agent does."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
@@ -131,6 +134,14 @@ class StampStore:
         """Note durably that from now on the views of a run belong to another generation (it is promoted in place)."""
         with self.views_file.open("a") as log:
             log.write(f"run {run} {generation}\n")
+            log.flush()
+            os.fsync(log.fileno())
+
+    def note(self, run: str, uuid: str, seqno: int, members: Iterable[tuple[str, str, str]]) -> None:
+        """Write a view durably, as the notify script does; ``members`` are uuid, name, incoming address."""
+        text = ",".join("/".join(member) for member in members)
+        with self.views_file.open("a") as log:
+            log.write(f"view {run} {seqno} yes {uuid} {text} .\n")
             log.flush()
             os.fsync(log.fileno())
 

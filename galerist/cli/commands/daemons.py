@@ -30,6 +30,19 @@ def _bootstrap(config: Path | None, **flags: Any) -> int:
 
 
 @command(
+    "adopt",
+    "Take over a running server that galerist did not start. Nothing is restarted; docs/three-vms.md tells how.",
+    settings_options("bootstrap"),
+    SETTINGS,
+)
+def _adopt(config: Path | None, **flags: Any) -> int:
+    settings = load_settings("bootstrap", config, flags)
+    from bootstrap.adopt import main
+
+    return main(settings)
+
+
+@command(
     "clustercheck",
     "Answer HTTP about the node's health. 200 is usable, 404 takes no new clients, 503 is down.",
     [
