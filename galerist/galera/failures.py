@@ -77,6 +77,11 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
         "correct the members' setting 'host', or the resolver of this machine",
     ),
     (
+        r"Failed to establish connection: certificate verify failed",
+        "the members' certificates are of another authority than this node trusts, or have ended",
+        "correct 'tls_ca' and 'tls_cert' here, or on the members",
+    ),
+    (
         r"failed to reach primary view",
         "no Primary Component was reached at the members' addresses",
         "check that the members' gcomm ports can be reached from here",

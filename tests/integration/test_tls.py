@@ -39,7 +39,7 @@ class Encrypted(Cluster):
         from cryptography import x509
 
         context = ssl.create_default_context(cafile=ca or self.tls.ca)
-        context.load_cert_chain(self.tls.cert("n1"), self.tls.key("n1"))
+        context.load_cert_chain(self.tls.cert("n2"), self.tls.key("n2"))
         with socket.create_connection((LOOPBACK, self.plan.port(port, node)), timeout=10) as raw:
             if port == "sql_port":
                 ask_for_tls(raw)

@@ -77,6 +77,11 @@ UNREACHABLE = """\
 2026-11-21  3:36:56 0 [ERROR] WSREP: failed to open gcomm backend connection: 110: failed to reach primary view
 2026-11-21  3:36:56 0 [ERROR] WSREP: ./gcs/src/gcs_core.cpp:gcs_core_open():256: Failed to open backend connection: -110 (Connection timed out)
 """
+AUTHORITY = """\
+2026-11-21  9:07:51 0 [Note] WSREP: Failed to establish connection: certificate verify failed: self-signed certificate in certificate chain
+2026-11-21  9:07:52 0 [Note] WSREP: view((empty))
+2026-11-21  9:07:52 0 [ERROR] WSREP: failed to open gcomm backend connection: 110: failed to reach primary view
+"""
 UNRESOLVED = """\
 2026-11-21  3:36:57 0 [Warning] WSREP: Failed to resolve tcp://nohost.invalid:4567
 2026-11-21  3:36:57 0 [ERROR] WSREP: failed to open gcomm backend connection: 131: No address to connect (FATAL)
@@ -98,6 +103,7 @@ UNRESOLVED = """\
         (RIGHTS, "may not read or write its files (Failed to open file '/srv/n1/data//galera.cache'", "'server_user'"),
         (DISK, "the disk is full (Requested size 134219032", "'datadir'"),
         (UNREACHABLE, "no Primary Component was reached", "gcomm ports"),
+        (AUTHORITY, "of another authority than this node trusts", "'tls_ca'"),
         (UNRESOLVED, "no name of a member could be resolved", "'host'"),
     ],
 )
