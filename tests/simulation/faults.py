@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
+from tests.simulation.arbitrator import strike
 from tests.simulation.galera import Server
+from tests.simulation.parts import ARBITRATOR
 from tests.simulation.world import FAULTS, World
 
 RESTART: tuple[float | None, ...] = (0.5, 1.0, 5.0, 15.0, 40.0, None)
@@ -158,6 +160,8 @@ def thaw(world: World, number: int, parameter: int, rng: Random) -> bool:
     host.frozen = False
     for run in world.running(host):
         run.frozen = run.slow = False
+    if world.arbiter is not None:
+        world.arbiter.freeze(False)
     return True
 
 
@@ -190,6 +194,8 @@ def partition(world: World, number: int, parameter: int, rng: Random) -> bool:
     """The nodes' network falls into two or three parts."""
     parts = 2 if parameter % 4 else 3
     world.galera.side = {host.number: rng.randrange(parts) for host in world.hosts}
+    if world.arbiter is not None:
+        world.galera.side[ARBITRATOR] = rng.randrange(parts)
     return len(set(world.galera.side.values())) > 1
 
 
@@ -249,11 +255,20 @@ def new_addresses(world: World, number: int, parameter: int, rng: Random) -> boo
     return hit
 
 
+@fault
+def arbitrator(world: World, number: int, parameter: int, rng: Random) -> bool:
+    """An arbitrator joins the cluster; or the one that is there is killed, frozen, cut off, or leaves."""
+    strike(world, parameter, rng)
+    return True
+
+
 def connect(world: World, number: int, parameter: int, rng: Random) -> bool:
     world.galera.side.clear()
     world.galera.severed.clear()
     for host in world.hosts:
         host.cut = False
+    if world.arbiter is not None:
+        world.arbiter.cut = False
     return True
 
 

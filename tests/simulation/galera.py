@@ -12,7 +12,8 @@ from collections.abc import Callable
 from random import Random
 
 from galerist.model import View
-from tests.simulation.parts import Disk, Group, Lineage, Server, Violation
+from tests.simulation import transfers
+from tests.simulation.parts import Disk, Group, Lineage, Server, Violation, differ, goes_on
 
 CONNECT_PATIENCE = 40.0
 """Seconds after which a server that found no Primary Component gives up."""
@@ -23,6 +24,7 @@ class Galera:
 
     def __init__(self, check: bool = True) -> None:
         self.servers: list[Server] = []
+        self.arbitrators: list[Server] = []
         self.side: dict[int, int] = {}  # node to the side of the partition it is on
         self.severed: set[frozenset[int]] = set()  # pairs without a direct way; the group relays, transfers do not
         self.numbers = itertools.count(1)
@@ -70,11 +72,15 @@ class Galera:
 
     def crash(self, server: Server) -> None:
         server.alive = False
-        if server in self.servers:
-            self.servers.remove(server)
+        self._remove(server)
         if server.donor is not None and server.donor.state == 2:
             server.donor.state = 4
         self._forsake(server)
+
+    def _remove(self, server: Server) -> None:
+        for those in (self.servers, self.arbitrators):
+            if server in those:
+                those.remove(server)
 
     def _forsake(self, donor: Server) -> None:
         """A state transfer is cut off with its donor; a full one ends the joiner."""
@@ -98,7 +104,7 @@ class Galera:
                 self.drain(server)
                 server.flush()
         server.alive = False
-        self.servers.remove(server)
+        self._remove(server)
         if complete and server.disk.kind == "galera":
             server.disk.clean = True
         if server.donor is not None and server.donor.state == 2:
@@ -122,7 +128,7 @@ class Galera:
         group = server.group
         if group is not None and group.members != {server}:
             rest = group.members - {server}
-            if group.primary and any(complete_state(other) for other in rest):
+            if group.primary and any(goes_on(other) for other in rest):
                 self._form(rest, group, rest)
             else:
                 self._unform(rest)
@@ -134,10 +140,11 @@ class Galera:
 
     def settle(self) -> None:
         """What the group communication agrees on once it has noticed who is there."""
-        names = {server.name for server in self.servers}
+        everyone = [*self.servers, *self.arbitrators]
+        names = {server.name for server in everyone}
         for name in sorted(names):
             classes: dict[int, set[Server]] = {}
-            for server in self.servers:
+            for server in everyone:
                 if server.name == name and server.awake and server.connected:
                     classes.setdefault(self.side.get(server.number, 0), set()).add(server)
             for side in sorted(classes):
@@ -155,7 +162,7 @@ class Galera:
         for group in groups:
             if group is not None and group.primary:
                 part = {server for server in there if server.group is group}
-                if 2 * len(part) > len(group.members) and any(map(complete_state, part)):
+                if 2 * len(part) > len(group.members) and any(map(goes_on, part)):
                     quorate.append((group, part))
         if quorate:
             group, part = max(quorate, key=lambda pair: pair[0].number)
@@ -168,7 +175,7 @@ class Galera:
         last = max((s.last_prim for s in there if s.last_prim is not None), key=lambda g: g.number, default=None)
         if self.reform and last is not None and last.members and last.members <= there:
             part = {server for server in last.members if server.last_prim is last}
-            if part == last.members and any(map(complete_state, part)):
+            if part == last.members and any(map(goes_on, part)):
                 self._form(there, last, part)
                 return
         self._unform(there)
@@ -183,6 +190,8 @@ class Galera:
         self.log(f"    view {number}: Primary {','.join(group.names)} at seqno {seqno} of {lineage.name}")
         for server in sorted(there, key=lambda s: s.number):
             server.group = server.last_prim = group
+            if server.arbitrator:
+                continue
             if server in part and server.transfer != "wanted":
                 server.inbox.append(seqno)
             elif server.alive:
@@ -205,7 +214,8 @@ class Galera:
             self.log(f"    view {group.number}: non-Primary {','.join(group.names)}")
         for server in there:
             server.group = group
-            server.inbox.append("np")
+            if not server.arbitrator:
+                server.inbox.append("np")
 
     def found(self, server: Server) -> None:
         """The server bootstraps a Primary Component of its own."""
@@ -220,7 +230,8 @@ class Galera:
     def _saw(self, server: Server, seqno: int) -> None:
         """The server's notify script writes the view, durably, before anything commits in it."""
         assert server.lineage is not None
-        self.record(server, View(server.generation, seqno, server.lineage.groups[seqno].names))
+        group = server.lineage.groups[seqno]
+        self.record(server, View(server.generation, seqno, group.names, group.arbitrators))
 
     def record(self, server: Server, view: View) -> None:
         server.disk.views.append((server.run, view))
@@ -263,7 +274,8 @@ class Galera:
         ident = f"w{next(self.idents)}"
         seqno = lineage.append(ident)
         for member in group.members:
-            member.inbox.append(seqno)
+            if not member.arbitrator:
+                member.inbox.append(seqno)
         if crash:
             self.crash(server)
             return None
@@ -292,7 +304,7 @@ class Galera:
                 self.found(server)
             return True
         if server.transfer is not None:
-            return self._transfer(server, rng, chance)
+            return transfers.proceed(self, server, rng, chance)
         if not server.answers:
             if now - server.since > CONNECT_PATIENCE:
                 self.crash(server)
@@ -308,115 +320,5 @@ class Galera:
             done = True
         return done
 
-    def _transfer(self, server: Server, rng: Random, chance: float) -> bool:
-        group, lineage = server.group, server.lineage
-        if lineage is None or group is None:
-            return False
-        if server.transfer == "wanted":
-            if not group.primary:
-                if server.answers and server.status == "Primary":
-                    server.status, server.state = "non-Primary", 0
-                    return True
-                return False
-            donors = [
-                s for s in group.members
-                if s is not server and s.awake and s.answers and s.transfer is None and s.state == 4
-                and self.side.get(s.number, 0) == self.side.get(server.number, 0)
-            ]  # fmt: skip
-            if not donors:
-                return False
-            donor = rng.choice(sorted(donors, key=lambda s: s.number))
-            self.drain(donor)
-            server.donor = donor
-            if server.uuid == lineage.uuid and len(server.log) >= server.target:
-                self.log(f"    {server} is ahead of the group and aborts")
-                self.crash(server)
-            elif server.uuid == lineage.uuid and (chance >= 1 or rng.random() < 0.8):
-                server.transfer, server.answers = "ist", True
-            elif server.answers:
-                self.log(f"    {server} would need a full transfer while running, and aborts")
-                self.crash(server)
-            else:
-                server.transfer, server.stage = "sst", 0
-                donor.state = 2
-            return True
-        donor = server.donor
-        if donor is None or not donor.awake or not self.reach(donor, server):
-            if donor is not None and donor.awake and donor.state == 2 and server.transfer == "sst":
-                donor.state = 4
-            if server.stage > 0 or server.transfer == "sst":
-                self.crash(server)
-            else:
-                server.transfer, server.donor = "wanted", None
-            return True
-        if server.transfer == "ist":
-            self._catch_up(server, lineage)
-            return True
-        server.stage += 1
-        disk = server.disk
-        if server.stage == 1:
-            disk.taint = True
-            self.log(f"    {server}: state transfer begins, taint set")
-        elif server.stage == 2:
-            self.overwrite(disk, donor)
-            disk.kind, disk.log, disk.uuid = "half", [], ""
-            server.uuid, server.log = "", []
-        else:
-            self.drain(donor)
-            if len(donor.log) < server.target:
-                server.stage -= 1
-                return False
-            donor.state = 4 if donor.status == "Primary" else 0
-            disk.kind, disk.uuid, disk.log = "galera", donor.uuid, list(donor.log)
-            server.uuid, server.log = donor.uuid, list(donor.log)
-            covered = [n for n, event in enumerate(server.inbox) if isinstance(event, int) and event <= len(server.log)]
-            for _ in range(covered[-1] + 1 if covered else 0):
-                server.inbox.popleft()  # also that it was non-Primary in between
-            self._catch_up(server, lineage)
-            server.flush()
-            seen = max((seqno for seqno in lineage.groups if seqno <= len(server.log)), default=0)
-            if seen > server.target and server in lineage.groups[seen].members:
-                self._saw(server, seen)  # the view that came with the data
-        return True
 
-    def _catch_up(self, server: Server, lineage: Lineage) -> None:
-        server.log.extend(lineage.log[len(server.log) : server.target])
-        server.transfer, server.donor, server.answers = None, None, True
-        server.state = 3
-        if lineage.log[: len(server.log)] != server.log:
-            raise Violation(
-                "P3", f"{server} joined by an incremental transfer although its history differs: {differ(server.log, lineage.log)}"
-            )  # fmt: skip
-
-    def overwrite(self, disk: Disk, donor: Server) -> None:
-        """P3: what a full transfer is about to destroy must be no other history's."""
-        if disk.kind == "standalone":
-            raise Violation("P3", f"standalone data of {disk.number} are overwritten")
-        if disk.kind == "galera" and disk.uuid != donor.uuid and not void(disk):
-            raise Violation("P3", f"{'ABCDE'[disk.number]}'s datadir of another cluster is overwritten")
-        if disk.kind == "galera":
-            assert donor.lineage is not None
-            lost = [ident for ident in disk.log if ident in self.precious and ident not in donor.lineage.idents]
-            if lost:
-                raise Violation("P3", f"acknowledged commits {lost} of {'ABCDE'[disk.number]} are overwritten")
-
-
-def complete_state(server: Server) -> bool:
-    """Whether the server can vouch for the whole state: some member of a Primary Component must."""
-    return server.answers and server.transfer is None
-
-
-def void(disk: Disk) -> bool:
-    """Whether the datadir holds nothing but configuration changes of a bootstrap that never opened."""
-    return all(ident.startswith("cc") for ident in disk.log)
-
-
-def differ(one: list[str], other: list[str]) -> str:
-    """Where two histories part."""
-    for seqno, (left, right) in enumerate(zip(one, other, strict=False), 1):
-        if left != right:
-            return f"seqno {seqno} is {left} here and {right} there"
-    return f"{len(one)} and {len(other)} entries"
-
-
-__all__ = ["Disk", "Galera", "Group", "Lineage", "Server", "Violation"]
+__all__ = ["Disk", "Galera", "Group", "Lineage", "Server", "Violation", "differ"]

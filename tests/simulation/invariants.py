@@ -101,7 +101,9 @@ def well(world: World) -> bool:
     if len(servers) != len(world.hosts) or not servers:
         return False
     group = servers[0].group
-    if group is None or not group.primary or len(group.members) != len(servers):
+    if group is None or not group.primary or len(group.names) != len(servers):
+        return False
+    if world.arbiter is not None and (world.arbiter.run is None or world.arbiter.run.group is not group):
         return False
     if not all(s.state == 4 and s.status == "Primary" and not s.rejects and s.group is group for s in servers):
         return False

@@ -1,4 +1,4 @@
-"""``python -m tests.simulation.mutants --seed 1``: the simulation must catch every wrong variant (wrong.py).
+"""``python -m tests.simulation.mutants --seed 1``: the simulation must catch every wrong variant (wrong/).
 
 A mutant is caught by the first schedule or scenario in which a promise is broken.
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.simulation import survivors  # noqa: F401  # more scenarios
+from tests.simulation import arbitrated, survivors  # noqa: F401  # more scenarios
 from tests.simulation.galera import Violation
 from tests.simulation.scenarios import SCENARIOS
 from tests.simulation.schedule import draw, run

@@ -7,6 +7,9 @@ from collections import deque
 from galerist.galera.stamp import Stamp
 from galerist.model import View
 
+ARBITRATOR = 5
+"""The number of the arbitrator's host; the others are counted from 0."""
+
 
 class Violation(Exception):
     """A promise is broken."""
@@ -52,11 +55,12 @@ class Lineage:
 class Group:
     """Servers that see one another. Never changed but for clean leaves: a new view is a new group."""
 
-    __slots__ = ("lineage", "members", "names", "number", "primary")
+    __slots__ = ("arbitrators", "lineage", "members", "names", "number", "primary")
 
     def __init__(self, number: int, primary: bool, lineage: Lineage | None, members: set[Server]) -> None:
         self.number, self.primary, self.lineage, self.members = number, primary, lineage, members
-        self.names = tuple(sorted("abcde"[member.number] for member in members))
+        self.names = tuple(sorted("abcde"[member.number] for member in members if not member.arbitrator))
+        self.arbitrators = ("garbd",) if any(member.arbitrator for member in members) else ()
 
 
 class Server:
@@ -72,6 +76,7 @@ class Server:
         self.uuid = disk.uuid if data else ""
         self.log = list(disk.log) if data else []
         self.alive, self.frozen, self.stopping = True, False, False
+        self.arbitrator = False  # a garbd: votes, and holds no data
         self.slow = False  # its applier and its disk get nothing done
         self.connected = False
         self.answers = False  # SQL
@@ -88,7 +93,7 @@ class Server:
         self.donor: Server | None = None
 
     def __repr__(self) -> str:
-        return f"{'ABCDE'[self.number]}/{self.run}"
+        return f"{'ABCDEG'[self.number]}/{self.run}"
 
     @property
     def awake(self) -> bool:
@@ -100,3 +105,21 @@ class Server:
             have = len(self.disk.log)
             if have < len(self.log):
                 self.disk.log.extend(self.log[have:])
+
+
+def complete_state(server: Server) -> bool:
+    """Whether the server can vouch for the whole state: some member of a Primary Component must."""
+    return server.answers and server.transfer is None
+
+
+def goes_on(server: Server) -> bool:
+    """Whether a Primary Component goes on with this member: also where only an arbitrator is left, who has no data to give."""
+    return server.arbitrator or complete_state(server)
+
+
+def differ(one: list[str], other: list[str]) -> str:
+    """Where two histories part."""
+    for seqno, (left, right) in enumerate(zip(one, other, strict=False), 1):
+        if left != right:
+            return f"seqno {seqno} is {left} here and {right} there"
+    return f"{len(one)} and {len(other)} entries"

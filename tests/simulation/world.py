@@ -13,6 +13,7 @@ from bootstrap.facts import Expect
 from galerist.model import Endpoint
 from galerist.registry.contract import RegistryDown
 from tests.simulation import invariants
+from tests.simulation.arbitrator import Arbiter
 from tests.simulation.galera import Disk, Galera, Violation
 from tests.simulation.galera import Server as Run
 from tests.simulation.node import SimNode
@@ -77,6 +78,7 @@ class World:
         self.faults: Counter[str] = Counter()
         self.healing = False
         self.nested = 0
+        self.arbiter: Arbiter | None = None
         self.resume: Callable[[World], None] = RESUME[0]
 
     # -- agents ------------------------------------------------------------------------------
@@ -257,7 +259,11 @@ class World:
         done |= self.galera.progress(rng, self.now, chance)
         if self.store.late and rng.random() < 0.4:
             self.store.arrive()
-        if any(server.connected and server.group is None for server in self.galera.servers):
+        if self.arbiter is not None and self.arbiter.step():
+            self.unsettle()
+            done = True
+        everyone = (*self.galera.servers, *self.galera.arbitrators)
+        if any(server.connected and server.group is None for server in everyone):
             self.galera.settle()
         if len(self.galera.servers) != alive:
             self.unsettle()
@@ -281,6 +287,9 @@ class World:
         self.galera.side.clear()
         self.galera.severed.clear()
         self.resume(self)
+        if self.arbiter is not None:
+            self.arbiter.freeze(False)
+            self.arbiter.cut, self.arbiter.restart_at = False, self.now
         for host in self.hosts:
             host.frozen = host.cut = False
             host.fate = host.publish_fate = host.trap = None
