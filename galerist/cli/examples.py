@@ -21,6 +21,10 @@ galerist haproxy --write-port 3306 --read-port 3307 --all-port 3308
 galerist dashboard --registry etcd3://reg1,reg2,reg3
 galerist dashboard --dashboard-bind 10.0.0.5 --dashboard-password-file /run/secrets/dashboard
 """,
+    "arbitrator": """
+galerist arbitrator --node garb1 --registry etcd3://reg1,reg2,reg3
+galerist arbitrator --node garb1 --config /etc/galerist.toml --gcomm-port 4570
+""",
     "discovery": """
 galerist discovery --node n1 --host db1.example --registry etcd3://reg1,reg2,reg3
 galerist discovery --node n1 --container shop_n1_1 --docker unix:///run/podman/podman.sock

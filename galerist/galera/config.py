@@ -149,15 +149,13 @@ def _own_options(node: ServerConfig) -> Mapping[str, str]:
 
 
 def _provider_options(node: ServerConfig) -> dict[str, str]:
-    anywhere = "::" if _is_ipv6(node.host) else "0.0.0.0"
-    listen = anywhere if node.bind == "*" else node.bind
     return {
         "gcache.recover": "yes",  # a node that crashed can still be a donor of an incremental transfer
         "evs.join_retrans_period": "PT0.3S",  # a joiner is in the group a second earlier than with PT1S
         **dict(node.provider_options),
-        "gmcast.listen_addr": f"tcp://{authority(listen, node.gcomm_port)}",
+        "gmcast.listen_addr": listen_address(node.host, node.bind, node.gcomm_port),
         "ist.recv_addr": authority(node.host, node.ist_port),
-        "ist.recv_bind": authority(listen, node.ist_port),
+        "ist.recv_bind": authority(_listen(node.host, node.bind), node.ist_port),
         "pc.recovery": "no",  # Galera must not re-form behind galerist's back
         **_replication_by_tls(node.tls),
     }
@@ -176,6 +174,16 @@ def _transfer_by_tls(folder: Path | None) -> tuple[tuple[str, str], ...]:
         return ()
     files = (("tca", tls.CA), ("tcert", tls.CERT), ("tkey", tls.KEY))
     return ("encrypt", "3"), ("ssl-mode", "VERIFY_CA"), *((option, str(folder / name)) for option, name in files)
+
+
+def listen_address(host: str, bind: str, port: int) -> str:
+    """Where group communication listens. ``bind``: an address, or ``*`` for all of the family of ``host``."""
+    return f"tcp://{authority(_listen(host, bind), port)}"
+
+
+def _listen(host: str, bind: str) -> str:
+    anywhere = "::" if _is_ipv6(host) else "0.0.0.0"
+    return anywhere if bind == "*" else bind
 
 
 def _is_ipv6(host: str) -> bool:

@@ -66,7 +66,7 @@ def load(
 
     options: userconf.Options = ()
     provider_options: tuple[tuple[str, str], ...] = ()
-    if part is None or part == "bootstrap":
+    if part in (None, "bootstrap", "arbitrator"):
         folder = values["mariadb_conf_dir"]
         options, provider_options = userconf.collect(folder, mariadb_table, str(file), problems)
     problems += cross_checks(values, bad, origins)

@@ -18,9 +18,10 @@ from galerist.settings.kinds import Kind
 from galerist.settings.problems import Secret
 from galerist.settings.userconf import Options
 
-PARTS = ("bootstrap", "clustercheck", "haproxy", "discovery", "dashboard", "list", "explain")
+PARTS = ("bootstrap", "arbitrator", "clustercheck", "haproxy", "discovery", "dashboard", "list", "explain")
 _NODE = ("bootstrap", "clustercheck")
 _AGENT = ("bootstrap",)
+_VOTE = ("arbitrator",)
 _CHECK = ("clustercheck",)
 _PROXY = ("haproxy",)
 _PAGE = ("dashboard",)
@@ -141,22 +142,25 @@ class Settings:
     registry_kubeconfig: Path | None = _file("kubeconfig for k8s://; without it the pod's own account, or $KUBECONFIG")
     registry_timeout: float = _setting(kinds.seconds(0.1, 60), 2.0, "longest wait for one answer of the registry")
     ttl: float = _setting(
-        kinds.seconds(2, 3600), 10.0, "life of what is published without a refresh", (*_NODE, *_PROXY, *_SIDEKICK)
+        kinds.seconds(2, 3600),
+        10.0,
+        "life of what is published without a refresh",
+        (*_NODE, *_VOTE, *_PROXY, *_SIDEKICK),
     )
     # -- node
     node: str = _setting(
-        kinds.NAME, _short_hostname, "name of this node", (*_NODE, *_SIDEKICK), default_text="short host name"
+        kinds.NAME, _short_hostname, "name of this node", (*_NODE, *_VOTE, *_SIDEKICK), default_text="short host name"
     )
     host: str = _setting(
         kinds.HOST,
         _hostname,
         "name or address by which others reach this node",
-        (*_AGENT, *_SIDEKICK),
+        (*_AGENT, *_VOTE, *_SIDEKICK),
         default_text="host name",
     )
-    bind: str = _setting(kinds.BIND, "*", "address the server listens on", _AGENT)
+    bind: str = _setting(kinds.BIND, "*", "address the server listens on", (*_AGENT, *_VOTE))
     sql_port: int = _setting(kinds.PORT, 3306, "port for SQL", (*_NODE, *_SIDEKICK))
-    gcomm_port: int = _setting(kinds.PORT, 4567, "port for group communication", _AGENT)
+    gcomm_port: int = _setting(kinds.PORT, 4567, "port for group communication", (*_AGENT, *_VOTE))
     ist_port: int = _setting(kinds.PORT, 4568, "port for incremental state transfers", _AGENT)
     sst_port: int = _setting(kinds.PORT, 4444, "port for full state transfers", _AGENT)
     check_port: int = _setting(kinds.PORT, 9200, "port of the health endpoint", _NODE)
@@ -193,7 +197,7 @@ class Settings:
         kinds.ACCOUNT,
         _server_user,
         "user that the server runs as, never root",
-        _NODE,
+        (*_NODE, *_VOTE),
         default_text="mysql when galerist runs as root, else its own user",
     )
     expect: int | tuple[str, ...] = _setting(
@@ -209,9 +213,13 @@ class Settings:
         _AGENT,
     )
     sst_password: Secret | None = _secret("password of sst_user", _AGENT)
-    tls_ca: Path | None = _file("authority of the certificates of all nodes; with it servers speak TLS", _AGENT)
-    tls_cert: Path | None = _file("this node's certificate, for clients, replication and state transfers", _AGENT)
-    tls_key: Path | None = _file("key of tls_cert", _AGENT)
+    tls_ca: Path | None = _file(
+        "authority of the certificates of all nodes; with it servers speak TLS", (*_AGENT, *_VOTE)
+    )
+    tls_cert: Path | None = _file(
+        "this node's certificate, for clients, replication and state transfers", (*_AGENT, *_VOTE)
+    )
+    tls_key: Path | None = _file("key of tls_cert", (*_AGENT, *_VOTE))
     root_password: Secret | None = _secret("password of the database's root account; generated if not given", _AGENT)
     root_host: str = _setting(
         kinds.CLIENT_HOST, "", "hosts from which root may come over the network, % for all; without it none", _AGENT
@@ -234,7 +242,12 @@ class Settings:
     mariadbd: Path = _setting(
         kinds.PATH, _program("mariadbd"), "the server's program", _AGENT, default_text="mariadbd where it is found"
     )
-    mariadb_conf_dir: Path | None = _file("folder of *.cnf files with your own options for the server", _AGENT)
+    mariadb_conf_dir: Path | None = _file(
+        "folder of *.cnf files with your own options for the server", (*_AGENT, *_VOTE)
+    )
+    garbd: Path = _setting(
+        kinds.PATH, _program("garbd"), "the arbitrator's program", _VOTE, default_text="garbd where it is found"
+    )
     unit: str = _setting(
         kinds.UNIT,
         lambda values: f"galera@{values['node']}",

@@ -43,6 +43,20 @@ def _adopt(config: Path | None, **flags: Any) -> int:
 
 
 @command(
+    "arbitrator",
+    "Run garbd, which votes in Galera's quorum and holds no data. Follows the cluster's generations; ends on SIGTERM.",
+    settings_options("arbitrator"),
+    SETTINGS,
+)
+def _arbitrator(config: Path | None, **flags: Any) -> int:
+    settings = load_settings("arbitrator", config, flags)
+    log(settings, settings.node)
+    from bootstrap.garbd import main
+
+    return main(settings)
+
+
+@command(
     "clustercheck",
     "Answer HTTP about the node's health. 200 is usable, 404 takes no new clients, 503 is down.",
     [
