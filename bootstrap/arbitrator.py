@@ -50,7 +50,7 @@ def verdict(state: State, reports: tuple[Report, ...], voting: str | None) -> Ve
     vote = Vote(group, addresses(report for report in reports if report.server is not Server.DOWN))
     serving = ", ".join(report.node for report in reports if report.synced and history.serves(report, known))
     if serving:
-        unknown = all(generation.cluster_name != voting for generation in known.generations)
+        unknown = voting is not None and all(generation.cluster_name != voting for generation in known.generations)
         return Verdict(vote, f"Voting in {group}, with {serving}.", serving=True, doubtful=unknown)
     if voting == group:
         return Verdict(vote, f"Voting in {group}; no member reports that it serves.")
