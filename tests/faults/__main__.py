@@ -32,7 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     sweep()
     top = Path(tempfile.mkdtemp(prefix=f"gfaults-log-{options.seed}-", dir="/tmp"))
-    print(f"seed {options.seed}, {options.nodes} nodes; a log of every round in {top}")
+    print(
+        f"seed {options.seed}, {options.nodes} nodes{' and an arbitrator' * options.arbitrator}; a log of every round in {top}"
+    )
     print(LINE.format("round", "gens", "ssts", "acked", "gap", "writes", "full", "violations", "faults"), flush=True)
     results = run(options, top)
     print(summary(results))
@@ -53,7 +55,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=20, help="how many rounds")
     parser.add_argument("--seed", type=int, default=None, help="what the faults are drawn from (default: by chance)")
     parser.add_argument("--first", type=int, default=0, help="the number of the first round, to replay one")
-    parser.add_argument("--nodes", type=int, default=3, help="how many nodes (3 or 5)")
+    parser.add_argument("--nodes", type=int, default=3, help="how many nodes (3 or 5; 2 with an arbitrator)")
+    parser.add_argument("--arbitrator", action="store_true", help="a garbd is in the cluster")
     parser.add_argument("--sst", default=None, choices=("rsync", "mariabackup"), help="default: drawn from the seed")
     parser.add_argument("--kind", action="append", choices=sorted(kinds.KINDS), help="only these kinds, alone, in turn")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no round after so many seconds")
@@ -71,7 +74,7 @@ def run(options: argparse.Namespace, top: Path) -> list[Result]:
     end = time.monotonic() + options.seconds
     number, last = options.first, options.first + options.rounds
     while number < last and time.monotonic() < end:
-        with Fleet(options.nodes, options.sst) as fleet, Prober(fleet) as prober:
+        with Fleet(options.nodes, options.sst, options.arbitrator) as fleet, Prober(fleet) as prober:
             ledger = Ledger()
             try:
                 rounds.begin(fleet, prober, ledger)
@@ -83,7 +86,7 @@ def run(options: argparse.Namespace, top: Path) -> list[Result]:
                     name = options.kind[(number - options.first) % len(options.kind)]
                     plan = kinds.single(name, options.seed, number, fleet.nodes, fleet.etcds)
                 else:
-                    plan = kinds.draw(options.seed, number, fleet.nodes, fleet.etcds)
+                    plan = kinds.draw(options.seed, number, fleet.nodes, fleet.etcds, fleet.arbitrators)
                 result = rounds.play(fleet, prober, ledger, options.seed, number, plan)
                 results.append(_show(result, fleet, top))
                 number += 1

@@ -155,6 +155,8 @@ def weakness(fleet: Fleet, prober: Prober) -> str | None:
             return f"the stamp of {node} knows another history"
         if fleet.tainted(node) or report.attempt is not None:
             return f"{node} is tainted or has an open attempt"
+    if len(recorded.view.arbitrators) != len(fleet.arbitrators):
+        return "the arbitrator is not in the recorded view"
     dead = [part for part in fleet.parts if not fleet.running(part)]
     return f"{', '.join(dead)} ended" if dead else None
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.kinds import ALONE, HARMLESS, KINDS, draw
+from tests.faults.kinds import ALONE, ARBITRATED, HARMLESS, KINDS, draw
 from tests.faults.probe import Answer, Span, two_primaries
 
 NODES, ETCDS = ("n1", "n2", "n3"), ("e1", "e2", "e3")
@@ -51,12 +51,18 @@ def test_anything_else_is_none(other: Span) -> None:
     assert two_primaries([ALONE_1, other]) == []
 
 
-def test_a_seed_repeats_its_rounds_and_one_deck_holds_every_kind() -> None:
-    rounds = [draw(7, number, NODES, ETCDS) for number in range(len(KINDS))]
-    assert [str(plan) for plan in rounds] == [str(draw(7, number, NODES, ETCDS)) for number in range(len(KINDS))]
-    assert {plan.kinds[0] for plan in rounds} == set(KINDS)
-    assert {len(plan.kinds) for plan in rounds} == {1, 2, 3}
-    assert [str(plan) for plan in rounds] != [str(draw(8, number, NODES, ETCDS)) for number in range(len(KINDS))]
+@pytest.mark.parametrize("arbitrators", [(), ("g1",)])
+def test_a_seed_repeats_its_rounds_and_one_deck_holds_every_kind(arbitrators: tuple[str, ...]) -> None:
+    kinds = set(KINDS) if arbitrators else KINDS.keys() - ARBITRATED
+
+    def rounds(seed: int) -> list[str]:
+        return [str(draw(seed, number, NODES, ETCDS, arbitrators)) for number in range(len(kinds))]
+
+    plans = [draw(7, number, NODES, ETCDS, arbitrators) for number in range(len(kinds))]
+    assert [str(plan) for plan in plans] == rounds(7) == rounds(7)
+    assert {plan.kinds[0] for plan in plans} == kinds
+    assert {len(plan.kinds) for plan in plans} == {1, 2, 3}
+    assert rounds(7) != rounds(8)
 
 
 def test_a_lost_disk_meets_only_faults_that_take_no_node_down() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 
 from tests.faults.kinds import disks, network, processes, registry  # noqa: F401  # they fill KINDS
-from tests.faults.kinds.plan import ALONE, HARMLESS, KINDS, Fault, Plan
+from tests.faults.kinds.plan import ALONE, ARBITRATED, HARMLESS, KINDS, Fault, Plan
 
 
-def draw(seed: int, number: int, nodes: tuple[str, ...], etcds: tuple[str, ...]) -> Plan:
+def draw(
+    seed: int, number: int, nodes: tuple[str, ...], etcds: tuple[str, ...], arbitrators: tuple[str, ...] = ()
+) -> Plan:
     """The plan of a round. Each pass over all kinds has its own order, so that every kind has its turn."""
-    names = sorted(KINDS)
+    names = sorted(KINDS if arbitrators else KINDS.keys() - ARBITRATED)
     deck = random.Random(f"{seed}/deck/{number // len(names)}").sample(names, len(names))
     rng = random.Random(f"{seed}/{number}")
     first = deck[number % len(names)]
@@ -33,4 +35,4 @@ def single(name: str, seed: int, number: int, nodes: tuple[str, ...], etcds: tup
     return Plan((KINDS[name](random.Random(f"{seed}/{number}"), nodes, etcds),))
 
 
-__all__ = ["ALONE", "HARMLESS", "KINDS", "Fault", "Plan", "draw", "single"]
+__all__ = ["ALONE", "ARBITRATED", "HARMLESS", "KINDS", "Fault", "Plan", "draw", "single"]

@@ -27,7 +27,10 @@ def _sees_only(fleet: Fleet, node: str, members: list[str]) -> bool:
             said = dict(cursor.fetchall())
     except (pymysql.MySQLError, OSError):
         return False
-    return bool(said["wsrep_cluster_status"] == "Primary" and said["wsrep_cluster_size"] == str(len(members)))
+    return bool(
+        said["wsrep_cluster_status"] == "Primary"
+        and said["wsrep_cluster_size"] == str(len(members) + len(fleet.arbitrators))
+    )
 
 
 @kind("wipe-disk")

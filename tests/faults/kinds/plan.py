@@ -31,6 +31,9 @@ KINDS: dict[str, Maker] = {}
 ALONE = frozenset({"wipe-disk", "crash-in-transfer"})
 """A disk is lost here. With another fault that takes the rest down, no node may start without a person (rule 4)."""
 
+ARBITRATED = frozenset({"kill-arbitrator", "freeze-arbitrator"})
+"""Kinds for clusters with an arbitrator."""
+
 HARMLESS = (
     "kill-haproxy", "freeze-haproxy", "kill-watcher", "freeze-watcher", "kill-etcd", "freeze-etcd", "kill-all-etcd",
     "freeze-all-etcd", "wipe-etcd",

@@ -67,7 +67,22 @@ def _etcd_kinds() -> None:
         make(f"{verb}-all-etcd", True, number)
 
 
+def _arbitrator_kinds() -> None:
+    def make(name: str, number: signal.Signals) -> None:
+        @kind(name)
+        def maker(rng: random.Random, nodes: tuple[str, ...], etcds: tuple[str, ...]) -> Fault:
+            hold = long(rng) if number is STOP else some(rng)
+            return Fault(
+                name, f"{name} {hold}s", hold,
+                lambda fleet: fleet.signal(fleet.everything(*fleet.arbitrators), number),
+            )  # fmt: skip
+
+    make("kill-arbitrator", KILL)
+    make("freeze-arbitrator", STOP)
+
+
 _node_kinds()
+_arbitrator_kinds()
 _proxy_kinds()
 _etcd_kinds()
 
