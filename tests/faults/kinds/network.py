@@ -11,7 +11,7 @@ from tests.faults.network import SUBNET
 
 def _sides(rng: random.Random, nodes: tuple[str, ...]) -> tuple[list[str], list[str]]:
     """A minority and the rest."""
-    few = sorted(rng.sample(nodes, rng.randint(1, (len(nodes) - 1) // 2)))
+    few = sorted(rng.sample(nodes, rng.randint(1, max(1, (len(nodes) - 1) // 2))))
     return few, [node for node in nodes if node not in few]
 
 
@@ -25,7 +25,8 @@ def _cut_minority(rng: random.Random, nodes: tuple[str, ...], etcds: tuple[str, 
             for node in few:
                 fleet.network.unplug(node)
         else:
-            fleet.network.part(few, many if how == "from the other nodes" else [*many, *etcds, "p1", "client"])
+            others = [*many, *fleet.arbitrators]
+            fleet.network.part(few, others if how == "from the other nodes" else [*others, *etcds, "p1", "client"])
 
     return Fault("cut-minority", f"cut-minority {' '.join(few)} {how} {hold}s", hold, apply)
 
@@ -45,8 +46,9 @@ def _shatter(rng: random.Random, nodes: tuple[str, ...], etcds: tuple[str, ...])
     hold = long(rng)
 
     def apply(fleet: Fleet) -> None:
-        for number, node in enumerate(nodes):
-            fleet.network.part([node], nodes[number + 1 :])
+        voters = (*nodes, *fleet.arbitrators)
+        for number, node in enumerate(voters):
+            fleet.network.part([node], voters[number + 1 :])
 
     return Fault("shatter", f"shatter {hold}s", hold, apply)
 
@@ -56,7 +58,7 @@ def _bridge(rng: random.Random, nodes: tuple[str, ...], etcds: tuple[str, ...]) 
     """One node reaches all; the others are two groups that do not reach one another."""
     order = rng.sample(nodes, len(nodes))
     middle = (len(order) + 1) // 2
-    left, right, hold = order[1:middle], order[middle:], long(rng)
+    left, right, hold = order[1:middle] or order[:1], order[middle:], long(rng)  # of two, an arbitrator is the bridge
     text = f"bridge {order[0]} between {' '.join(left)} and {' '.join(right)} {hold}s"
     return Fault("bridge", text, hold, lambda fleet: fleet.network.part(left, right))
 
