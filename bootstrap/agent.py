@@ -18,7 +18,7 @@ from bootstrap.exchange import Exchange, Known, Who
 from bootstrap.facts import UNKNOWN, Facts, Failure
 from bootstrap.hands import Look, Node
 from galerist.logs import operation
-from galerist.model import Attempt, Identity, NodeRecord, Report, Server, State
+from galerist.model import Attempt, Identity, NodeRecord, Report, Server, State, dump
 from galerist.registry.contract import Registry, Swap
 
 log = logging.getLogger("galerist.bootstrap")
@@ -74,6 +74,8 @@ class Agent:
         operation.set(self.operation)
         if changed:
             log.info("%s", decision.sentence)
+        if log.isEnabledFor(logging.DEBUG) and (changed or not isinstance(decision.action, rules.Wait | rules.Serve)):
+            log.debug("decided %s: %s", type(decision.action).__name__, dump(facts))
         before = (self._ack, self._taken_back)
         self.decision, self.facts = decision, facts
         try:

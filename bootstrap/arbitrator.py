@@ -42,7 +42,7 @@ def verdict(state: State, reports: tuple[Report, ...], voting: str | None) -> Ve
     for report in reports:
         view = newest(view, report.view, known.generations)
     members = view.members if view is not None else ()
-    void = {report.node for report in reports if report.server is Server.DOWN or _lacking(report)}
+    void = {report.node for report in reports if report.server is not Server.UP or _lacking(report)}
     if members and all(name in void for name in members):
         words = f"No member of the last view ({', '.join(members)}) has the whole state: no vote until one serves."
         return Verdict(None, words, doubtful=True)

@@ -138,11 +138,14 @@ class Exchange:
 
     def swap(self, known: Known, state: State) -> Swap | None:
         """Replace the state that was read by this one; None when the registry did not take it."""
+        value = dump(state)
         try:
-            return self._registry.swap(self.keys.state, known.raw, dump(state))
+            outcome = self._registry.swap(self.keys.state, known.raw, value)
         except RegistryError as error:
             log.warning("The registry did not take the record: %s", error)
             return None
+        log.debug("swapped, %s: %s", outcome.value, json.dumps({"former": known.raw, "value": value}))
+        return outcome
 
     def put(self, record: NodeRecord) -> bool:
         """Write a node's durable record."""

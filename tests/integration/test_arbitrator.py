@@ -54,6 +54,7 @@ def two() -> Iterator[Cluster]:
 @pytest.fixture
 def arbitrator(two: Cluster) -> Iterator[Arbitrator]:
     two.up()
+    two.until(lambda: votes(two) == (), "the former arbitrator has left the recorded view")
     one = Arbitrator(two)
     try:
         two.until(lambda: votes(two) == ("garb",), "the arbitrator is in the recorded view")

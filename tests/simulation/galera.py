@@ -13,7 +13,7 @@ from random import Random
 
 from galerist.model import View
 from tests.simulation import transfers
-from tests.simulation.parts import Disk, Group, Lineage, Server, Violation, differ, goes_on
+from tests.simulation.parts import Disk, Group, Lineage, Server, Violation, differ, goes_on, quorum
 
 CONNECT_PATIENCE = 40.0
 """Seconds after which a server that found no Primary Component gives up."""
@@ -162,7 +162,7 @@ class Galera:
         for group in groups:
             if group is not None and group.primary:
                 part = {server for server in there if server.group is group}
-                if 2 * len(part) > len(group.members) and any(map(goes_on, part)):
+                if quorum(len(part), len(group.members)) and any(map(goes_on, part)):
                     quorate.append((group, part))
         if quorate:
             group, part = max(quorate, key=lambda pair: pair[0].number)

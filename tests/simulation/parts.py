@@ -107,6 +107,17 @@ class Server:
                 self.disk.log.extend(self.log[have:])
 
 
+def quorum(part: int, members: int) -> bool:
+    """Whether so many members of a Primary Component of that size go on without the rest."""
+    return 2 * part > members
+
+
+def follows(former: frozenset[str], view: frozenset[str], left: set[str]) -> bool:
+    """Whether a Primary view may come after another one of its generation, when ``left`` have said farewell."""
+    stay, gone = former & view, former - view
+    return quorum(len(stay), len(former - (gone & left)))
+
+
 def complete_state(server: Server) -> bool:
     """Whether the server can vouch for the whole state: some member of a Primary Component must."""
     return server.answers and server.transfer is None

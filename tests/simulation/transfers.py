@@ -18,7 +18,9 @@ def proceed(galera: Galera, server: Server, rng: Random, chance: float) -> bool:
         return False
     if server.transfer == "wanted":
         if not group.primary:
-            if server.answers and server.status == "Primary":
+            if server.answers:  # it had data before, and keeps them; it cannot vouch for what it missed
+                server.transfer, server.last_prim = None, None
+                server.inbox.clear()
                 server.status, server.state = "non-Primary", 0
                 return True
             return False

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
 
 from bootstrap.agent import Agent
+from bootstrap.decide import decide
 from bootstrap.exchange import Who
-from bootstrap.facts import UNKNOWN, Expect
+from bootstrap.facts import UNKNOWN, Expect, Facts
 from bootstrap.hands import Look
 from bootstrap.tempo import tempo
 from galerist.galera.stamp import Stamp
@@ -294,3 +296,17 @@ def test_the_order_of_writers_outlives_a_registry_that_was_emptied_or_restored(r
     shelf.keys["/galerist/galera/state"] = dump(recorded((ONE, TWO), 14, "n2 n1"))
     one.step()
     assert one.facts.state.writer == ("n2", "n1")
+
+
+def test_what_a_decision_rested_on_can_be_read_back_from_a_log_of_level_debug(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "galerist.bootstrap")
+    shelf = Shelf()
+    one = agent(shelf, Hands(shelf))
+    for _ in range(4):
+        one.step()
+    told = [r.getMessage() for r in caplog.records if r.getMessage().startswith("decided ")]
+    assert len(told) >= 3
+    for line in told:
+        action, _, text = line.removeprefix("decided ").partition(": ")
+        assert type(decide(load(Facts, text)).action).__name__ == action
+    assert any(r.getMessage().startswith('swapped, won: {"former": null') for r in caplog.records)
