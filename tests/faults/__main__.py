@@ -13,9 +13,11 @@ from pathlib import Path
 
 from tests.faults import kinds, rounds
 from tests.faults.fleet import Fleet
+from tests.faults.journal import Journal
 from tests.faults.network import Needs, require, sweep
 from tests.faults.probe import Prober
 from tests.faults.rounds import Ledger, Result
+from tests.simulation import replay
 
 GROWTH = 8192
 """KiB of resident memory by which a part may have grown: Python's and MariaDB's allocators do not give back at once."""
@@ -74,7 +76,11 @@ def run(options: argparse.Namespace, top: Path) -> list[Result]:
     end = time.monotonic() + options.seconds
     number, last = options.first, options.first + options.rounds
     while number < last and time.monotonic() < end:
-        with Fleet(options.nodes, options.sst, options.arbitrator) as fleet, Prober(fleet) as prober:
+        with (
+            Fleet(options.nodes, options.sst, options.arbitrator) as fleet,
+            Prober(fleet) as prober,
+            Journal(fleet) as journal,
+        ):
             ledger = Ledger()
             try:
                 rounds.begin(fleet, prober, ledger)
@@ -88,6 +94,10 @@ def run(options: argparse.Namespace, top: Path) -> list[Result]:
                 else:
                     plan = kinds.draw(options.seed, number, fleet.nodes, fleet.etcds, fleet.arbitrators)
                 result = rounds.play(fleet, prober, ledger, options.seed, number, plan)
+                events = top / f"round-{number}.events"
+                head = {"seed": options.seed, "number": number, "plan": str(plan), "kinds": plan.kinds}
+                journal.write(events, head, prober.spans())
+                result.violations += replay.refusals(events)
                 results.append(_show(result, fleet, top))
                 number += 1
                 if result.violations:

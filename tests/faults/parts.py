@@ -123,6 +123,8 @@ class Parts:
             "sst_user": "galerist_sst",
             "app_user": "app",
             "app_database": "app",
+            "log_level": "debug",  # with what each decision rested on: see journal.py
+            "log_format": "json",
         }
         for name in ("root", "sst", "check", "app"):
             values[f"{name}_password_file"] = str(self.top / "secrets" / name)
