@@ -21,8 +21,8 @@ import psutil
 import pymysql
 
 from bootstrap.accounts import Wanted, statements
-from tests.support.etcd import free_ports
 from tests.support.mariadb import START_TIME, Server
+from tests.support.ports import free_ports
 
 _PTRACE_DETACH, _PTRACE_SEIZE, _PTRACE_INTERRUPT, _WALL = 17, 0x4206, 0x4207, 0x40000000
 
