@@ -46,7 +46,7 @@ lint: setup
 	.venv/bin/lint-imports
 
 faults: setup
-	GALERIST_ROUNDS=$(ROUNDS) .venv/bin/python -m pytest -m slow tests/faults tests/clustercheck tests/cli -s
+	GALERIST_ROUNDS=$(ROUNDS) .venv/bin/python -m pytest -m slow tests/faults tests/clustercheck tests/cli tests/monitoring -s
 	.venv/bin/python -m tests.faults --rounds $(or $(ROUNDS),20) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench: setup

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import os
 import re
 import shutil
 import signal
@@ -21,10 +19,9 @@ import psutil
 import pymysql
 
 from bootstrap.accounts import Wanted, statements
+from tests.support.etcd import free_ports
 from tests.support.mariadb import START_TIME, Server
-from tests.support.ports import free_ports
-
-_PTRACE_DETACH, _PTRACE_SEIZE, _PTRACE_INTERRUPT, _WALL = 17, 0x4206, 0x4207, 0x40000000
+from tests.support.threads import held
 
 
 class Member(Server):
@@ -136,17 +133,8 @@ class Member(Server):
         )
         threads = [int(row[0]) for row in rows]
         assert threads
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-        for thread in threads:
-            assert libc.ptrace(_PTRACE_SEIZE, thread, None, None) == 0, os.strerror(ctypes.get_errno())
-            assert libc.ptrace(_PTRACE_INTERRUPT, thread, None, None) == 0, os.strerror(ctypes.get_errno())
-            os.waitpid(thread, _WALL)
-        try:
+        with held(threads):
             yield
-        finally:
-            for thread in threads:
-                libc.ptrace(_PTRACE_DETACH, thread, None, None)
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:

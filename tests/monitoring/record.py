@@ -1,7 +1,7 @@
 """Records what Prometheus would have scraped during real faults: ``python -m tests.monitoring.record [FAULT…]``.
 
-Each fault is made on a real cluster of three nodes with a proxy. The series that the alert rules use are written to
-tests/monitoring/series/<fault>.json: a value for each step of STEP seconds, null where a scrape failed.
+Each fault is made on a real cluster of three nodes with a proxy (as root). The series that the alert rules use are written
+to tests/monitoring/series/<fault>.json: a value for each step of STEP seconds, null where a scrape failed.
 """
 
 from __future__ import annotations
@@ -13,15 +13,20 @@ import re
 import shutil
 import signal
 import sys
+import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pymysql
 from prometheus_client.parser import text_string_to_metric_families
 
+from galerist.cli.main import main as galerist
 from tests.support.cluster import Cluster
+from tests.support.threads import held
 from tests.support.writers import Writers, make_table
 
 HERE = Path(__file__).parent
@@ -30,6 +35,9 @@ RULES = HERE.parents[1] / "monitoring" / "alerts.yml"
 STEP = 5  # s
 BEFORE, AFTER = 2, 8
 """Scrapes of the healthy cluster, and of the fault."""
+
+LONG = {"agent-stuck": 28}
+"""Scrapes of a fault that shows in a figure that grows."""
 
 
 def targets(cluster: Cluster) -> dict[tuple[str, str], str]:
@@ -70,7 +78,7 @@ def series(name: str, labels: dict[str, str]) -> str:
     return name + "{" + ",".join(f'{key}="{value}"' for key, value in sorted(labels.items())) + "}"
 
 
-def record(cluster: Cluster, fault: Callable[[Cluster], contextlib.AbstractContextManager[None]]) -> dict[str, Any]:
+def record(cluster: Cluster, name: str) -> dict[str, Any]:
     """The series of a healthy cluster, then of the fault."""
     names, steps = used(), []
     due = time.monotonic()
@@ -83,9 +91,9 @@ def record(cluster: Cluster, fault: Callable[[Cluster], contextlib.AbstractConte
             steps.append(scrape(cluster, names))
 
     take(BEFORE)
-    with fault(cluster):
+    with FAULTS[name](cluster):
         due = time.monotonic() + STEP
-        take(AFTER)
+        take(LONG.get(name, AFTER))
     keys = sorted({key for step in steps for key in step})
     return {"step": STEP, "series": {key: [step.get(key) for step in steps] for key in keys}}
 
@@ -158,11 +166,9 @@ def check_killed(cluster: Cluster) -> Iterator[None]:
 
 @contextlib.contextmanager
 def paused(cluster: Cluster) -> Iterator[None]:
-    from galerist.cli.main import main
-
-    assert main(["pause", "--dir", str(cluster.layout.dir)]) == 0
+    assert galerist(["pause", "--dir", str(cluster.layout.dir)]) == 0
     yield
-    assert main(["resume", "--dir", str(cluster.layout.dir)]) == 0
+    assert galerist(["resume", "--dir", str(cluster.layout.dir)]) == 0
 
 
 @contextlib.contextmanager
@@ -185,8 +191,6 @@ def stranger(cluster: Cluster) -> Iterator[None]:
 def applier_locked(cluster: Cluster) -> Iterator[None]:
     """Somebody holds a global read lock on n3, and clients write."""
     make_table(cluster, "n1")
-    import pymysql
-
     socket = cluster.layout.sockets() / "n3" / "mariadb.sock"
     user = "root" if os.geteuid() == 0 else "mysql"
     holder = pymysql.connect(unix_socket=str(socket), user=user)
@@ -199,26 +203,107 @@ def applier_locked(cluster: Cluster) -> Iterator[None]:
             holder.close()
 
 
+@contextlib.contextmanager
+def agent_stuck(cluster: Cluster) -> Iterator[None]:
+    """The agent of n3 hangs in the middle of a pass, as on a volume that does not answer."""
+    with held([cluster.pid("n3")]):
+        yield
+
+
+@contextlib.contextmanager
+def commits_hang(cluster: Cluster) -> Iterator[None]:
+    """n3 applies nothing more, while everything else in it goes on."""
+    appliers = (
+        "SELECT TID FROM information_schema.PROCESSLIST WHERE USER = 'system user' AND STATE NOT LIKE '%aborter%'"
+    )
+    with held([int(row[0]) for row in cluster.root("n3", appliers)]):
+        yield
+
+
+@contextlib.contextmanager
+def joiner_hangs(cluster: Cluster) -> Iterator[None]:
+    """The server of n3 hangs in its start."""
+    cluster.stop("n3")
+    cluster.start("n3")
+    cluster.until(lambda: cluster.server_pid("n3") is not None, "the server of n3 to start")
+    pid = cluster.server_pid("n3")
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    yield
+    os.kill(pid, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def nobody_for_clients(cluster: Cluster) -> Iterator[None]:
+    """Somebody has disabled every node."""
+    files = [str(cluster.layout.node_settings(node)) for node in cluster.nodes]
+    for file in files:
+        assert galerist(["clustercheck", "--config", file, "--disable", "by mistake"]) == 0
+    yield
+    for file in files:
+        assert galerist(["clustercheck", "--config", file, "--enable"]) == 0
+
+
+@contextlib.contextmanager
+def bad_snippet(cluster: Cluster) -> Iterator[None]:
+    """Somebody has a mistake in their own lines for HAProxy."""
+    snippet = _snippets(cluster) / "write.cfg"
+    snippet.write_text("    timeout clinet 1m\n")
+    yield
+    snippet.unlink()
+
+
+def _snippets(cluster: Cluster) -> Path:
+    return cluster.top / "snippets"
+
+
+@contextlib.contextmanager
+def slow_appliers(cluster: Cluster) -> Iterator[None]:
+    """Clients change many rows of a table without a primary key: appliers search all of it for each of them."""
+    cluster.sql("n1", "CREATE TABLE IF NOT EXISTS heap (k INT, v INT) AS SELECT seq AS k, 0 AS v FROM seq_1_to_20000")
+    cluster.same_everywhere("SELECT COUNT(*) FROM heap")
+    end = threading.Event()
+
+    def change() -> None:
+        with cluster.connect(cluster.plan.port("write_port"), 120) as connection, connection.cursor() as cursor:
+            while not end.is_set():
+                cursor.execute("UPDATE heap SET v = v + 1 WHERE k > 19970")
+
+    with ThreadPoolExecutor(1) as clients:
+        changing = clients.submit(change)
+        try:
+            yield
+        finally:
+            end.set()
+        changing.result()
+    cluster.same_everywhere("SELECT SUM(v) FROM heap")
+
+
 FAULTS = {
     "healthy": nothing, "agent-killed": agent_killed, "node-killed": node_killed, "majority-killed": majority_killed,
     "total-outage": outage, "registry-frozen": registry_frozen, "watcher-killed": watcher_killed,
     "check-killed": check_killed, "paused": paused, "stranger": stranger, "applier-locked": applier_locked,
+    "agent-stuck": agent_stuck, "commits-hang": commits_hang, "joiner-hangs": joiner_hangs,
+    "nobody-for-clients": nobody_for_clients, "bad-snippet": bad_snippet, "slow-appliers": slow_appliers,
 }  # fmt: skip
 
 
-def main(chosen: list[str]) -> int:
-    SERIES.mkdir(exist_ok=True)
+def run(chosen: Iterable[str], folder: Path) -> None:
+    """Make these faults, one after the other, and write their series into the folder."""
+    folder.mkdir(exist_ok=True)
     with Cluster(settings={"ttl": 3}) as cluster:
+        _snippets(cluster).mkdir()
+        with cluster.layout.proxy_settings.open("a") as file:
+            file.write(f'haproxy_snippets = "{_snippets(cluster)}"\n')
         cluster.up(proxy=True)
-        for name in chosen or FAULTS:
-            found = record(cluster, FAULTS[name])
+        for name in chosen:
+            found = record(cluster, name)
             lines = [f"  {json.dumps(key)}: {json.dumps(values)}" for key, values in found["series"].items()]
             text = f'{{"step": {found["step"]}, "series": {{\n' + ",\n".join(lines) + "\n}}\n"
-            (SERIES / f"{name}.json").write_text(text)
+            (folder / f"{name}.json").write_text(text)
             print(f"{name}: {len(lines)} series", flush=True)
             cluster.up(proxy=True)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run(sys.argv[1:] or FAULTS, SERIES)
