@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -71,32 +73,64 @@ def set_command(settings: Settings | None, dir: Path | None, pairs: tuple[str, .
 def unset_command(settings: Settings | None, dir: Path | None, names: tuple[str, ...]) -> int:
     """The servers keep the value until their next restart, which begins with the option file's."""
     gone = {name.lower().replace("-", "_") for name in names}
-    code = _change(settings, dir, lambda values: {name: value for name, value in values.items() if name not in gone})
+
+    def without(values: Values) -> Values:
+        if strangers := sorted(gone - values.keys()):
+            raise Unfit(f"{', '.join(strangers)}: not set for the cluster (set are: {', '.join(values) or 'none'})")
+        return {name: value for name, value in values.items() if name not in gone}
+
+    code = _change(settings, dir, without)
     if code == 0:
         print("Running servers keep the value until their next restart: galerist restart --rolling")
     return code
 
 
 def edit_command(settings: Settings | None, dir: Path | None) -> int:
-    """All of it in the editor; nothing is changed by a text that cannot be taken."""
+    """All of it in the editor, again as long as it cannot be taken. What cannot be taken in the end is kept in a file."""
     import click
 
     with opened(settings, dir) as (registry, cluster):
-        _, values = _read(registry, cluster)
+        raw, values = _read(registry, cluster)
+    text, trouble = _as_text(values), ""
+    while True:
+        edited = click.edit(_noted(trouble) + text, extension=".conf")
+        if edited is None or _lines(edited) == _lines(text):
+            if trouble:
+                return _kept(text, trouble, USAGE)
+            print("Nothing was changed.")
+            return 0
+        text = edited.removeprefix(_noted(trouble))
+        try:
+            wanted = dict(dynamic.read(*_split(line)) for line in _lines(text))
+            break
+        except Unfit as error:
+            trouble = str(error)
+    with opened(settings, dir) as (registry, cluster):
+        code = _swap(registry, cluster, raw, values, wanted)
+        return code if code == 0 else _kept(text, CHANGED, code)
+
+
+def _as_text(values: Values) -> str:
     text = "# NAME = VALUE, a line each. Lines that begin with # do not count.\n"
     text += "".join(f"{name} = {value}\n" for name, value in values.items())
-    text += "".join(f"# {one.name}: {one.help}\n" for one in VARIABLES.values() if one.name not in values)
-    edited = click.edit(text)
-    if edited is None:
-        print("Nothing was changed.")
-        return FAILED
-    try:
-        lines = [line for line in edited.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-        wanted = dict(dynamic.read(*_split(line)) for line in lines)
-    except Unfit as error:
-        print(f"galerist: {error}", file=sys.stderr)
-        return USAGE
-    return _change(settings, dir, lambda _: wanted)
+    return text + "".join(f"# {one.name}: {one.help}\n" for one in VARIABLES.values() if one.name not in values)
+
+
+def _noted(trouble: str) -> str:
+    return f"# This cannot be taken: {trouble}\n# Mend it, or leave it as it is to give up.\n" if trouble else ""
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+
+
+def _kept(text: str, why: str, code: int) -> int:
+    """Nobody's typing is lost."""
+    number, path = tempfile.mkstemp(prefix="galerist-config-", suffix=".conf")
+    with os.fdopen(number, "w") as file:
+        file.write(text)
+    print(f"galerist: {why}. Nothing was changed; your text is kept in {path}", file=sys.stderr)
+    return code
 
 
 def _split(pair: str) -> tuple[str, str]:
@@ -116,20 +150,31 @@ def _read(registry: Registry, cluster: str) -> tuple[str | None, Values]:
 
 def _change(settings: Settings | None, dir: Path | None, change: Callable[[Values], Values]) -> int:
     with opened(settings, dir) as (registry, cluster):
-        keys = Keys(cluster)
         raw, values = _read(registry, cluster)
-        wanted = dict(sorted(change(values).items()))
-        if wanted == values:
-            print("That is how it is already.")
-            return 0
-        if registry.swap(keys.config, raw, dynamic.dump(wanted)) is not Swap.WON:
-            print(f"galerist: {CHANGED}", file=sys.stderr)
+        try:
+            wanted = change(values)
+        except Unfit as error:
+            print(f"galerist: {error}", file=sys.stderr)
             return FAILED
-        says = [
-            f"{name} = {wanted.get(name, 'not set')}"
-            for name in sorted({*values, *wanted})
-            if values.get(name) != wanted.get(name)
-        ]
-        record(registry, keys, f"A person set: {', '.join(says)}.", (), person())
-        print("\n".join(says) + "\nThe agents apply it within seconds, without a restart: galerist config show")
+        code = _swap(registry, cluster, raw, values, wanted)
+        if code:
+            print(f"galerist: {CHANGED}", file=sys.stderr)
+        return code
+
+
+def _swap(registry: Registry, cluster: str, raw: str | None, values: Values, wanted: Values) -> int:
+    """From ``values``, as they stood in ``raw``, to what is wanted; 1 when they have changed meanwhile."""
+    keys, wanted = Keys(cluster), dict(sorted(wanted.items()))
+    if wanted == values:
+        print("That is how it is already.")
         return 0
+    if registry.swap(keys.config, raw, dynamic.dump(wanted)) is not Swap.WON:
+        return FAILED
+    says = [
+        f"{name} = {wanted.get(name, 'not set')}"
+        for name in sorted({*values, *wanted})
+        if values.get(name) != wanted.get(name)
+    ]
+    record(registry, keys, f"A person set: {', '.join(says)}.", (), person())
+    print("\n".join(says) + "\nThe agents apply it within seconds, without a restart: galerist config show")
+    return 0
