@@ -23,6 +23,7 @@ from bootstrap.node import LocalNode
 from bootstrap.scout import Scout
 from bootstrap.tempo import tempo
 from bootstrap.tuning import Tuner
+from galerist import logs
 from galerist.endpoints import resolve
 from galerist.galera.config import ServerConfig, warnings
 from galerist.galera.server import Launcher, Places
@@ -125,7 +126,7 @@ def main(settings: Settings) -> int:
     keys = agent.exchange.keys
     loader = load.Loader(settings.init_sql, settings.app_database, settings.socket, registry, keys, agent.boot)
     tuner = Tuner(settings.socket, settings.server_user, registry, keys, settings.node, patience)
-    scout = Scout(registry, keys, settings.node)
+    scout = Scout(registry, keys, settings.node, logs.keep(settings.node), settings.error_log)
     wake, meter = Wake(), Meter(time.monotonic)
     with _signals(wake) as (stop, let_go):
         watch = registry.watch(keys.root, wake.set)

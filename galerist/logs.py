@@ -7,6 +7,8 @@ import logging
 import os
 import sys
 import time
+from collections import deque
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TextIO
 
@@ -32,6 +34,20 @@ def setup(level: str = "info", form: str = "text", who: str = "", stream: TextIO
     root.setLevel(level.upper())
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def keep(who: str, count: int = 300) -> Callable[[], str]:
+    """Keep the last lines in memory as well, as text. Returns what reads them, from any thread."""
+    lines: deque[str] = deque(maxlen=count)
+
+    class Keeper(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(self.format(record))
+
+    keeper = Keeper()
+    keeper.setFormatter(_Text(who, colours=False))
+    logging.getLogger().addHandler(keeper)
+    return lambda: "".join(f"{line}\n" for line in lines.copy())
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -6,7 +6,6 @@ import dataclasses
 import os
 import pwd
 import resource
-import secrets
 import shutil
 import socket
 import subprocess
@@ -16,14 +15,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bootstrap.scout import CONNECT, Answer, walk, ways
+from bootstrap.scout import CONNECT, REACH, walk, ways
 from galerist.cli import findings as judge
+from galerist.cli.asking import Question
 from galerist.cli.findings import Finding, Level, bad, ok, warn
 from galerist.cli.output import console, emit
 from galerist.endpoints import Access, show
 from galerist.model import Malformed, Report
-from galerist.model import load as load_record
-from galerist.registry.contract import Registry, RegistryError, RegistryUnusable
+from galerist.registry.contract import RegistryError, RegistryUnusable
 from galerist.registry.keys import Keys
 from galerist.registry.open import access, connect
 from galerist.settings import Settings, SettingsError
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from galerist.local.layout import Layout
 
 FAILED = 1
-_ANSWERS = 8.0  # s until an agent counts as not answering: its own look takes four at most
 
 
 def doctor_command(settings: Settings, wrong: SettingsError | None, layout: Layout | None, format: str) -> int:
@@ -113,12 +111,10 @@ def _cluster(settings: Settings) -> Iterator[Finding]:
         registry = connect(access(settings))
     except RegistryUnusable:
         return  # told already
-    keys, question = Keys(settings.cluster), secrets.token_hex(4)
-    lease = registry.lease(_ANSWERS + 5.0)
-    asked = time.time()
+    question, asked = Question(registry, settings.cluster), time.time()
     try:
         try:
-            lease.publish({keys.questions + question: "what do you reach?"})
+            question.put(REACH)
             yield ok("registry", "it takes what is written under a lease")
         except RegistryError as error:
             asked = 0.0
@@ -129,28 +125,11 @@ def _cluster(settings: Settings) -> Iterator[Finding]:
         yield from _reach(seen.reports)
         if asked:
             nodes = tuple(report.node for report in seen.reports)
-            answers = _answers(registry, keys, keys.questions + question, nodes)
-            yield from judge.answers(nodes, answers, (asked, time.time()))
-            lease.withdraw()
+            yield from judge.answers(nodes, question.answers(nodes), (asked, time.time()))
     except (RegistryError, Malformed):  # told already, or not to be understood
         return
     finally:
         registry.close()
-
-
-def _answers(registry: Registry, keys: Keys, question: str, nodes: tuple[str, ...]) -> dict[str, Answer]:
-    """What these agents answer to the question, within a few seconds."""
-    deadline = time.monotonic() + _ANSWERS
-    while True:
-        found = {}
-        for key, text in registry.list(keys.answers).items():
-            with suppress(Malformed):
-                answer = load_record(Answer, text)
-                if question in answer.asked:
-                    found[key.removeprefix(keys.answers)] = answer
-        if found.keys() >= set(nodes) or time.monotonic() > deadline:
-            return found
-        time.sleep(0.2)
 
 
 def _reach(reports: tuple[Report, ...]) -> Iterator[Finding]:

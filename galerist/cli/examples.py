@@ -92,7 +92,7 @@ galerist history --dir /tmp/play
 """,
     "logs": """
 galerist logs --dir /tmp/play
-galerist logs n1 n2 -n 50 --dir /tmp/play
+galerist logs n1 n2 -n 50 --registry etcd3://reg1,reg2,reg3
 """,
     "sql": """
 galerist sql --dir /tmp/play

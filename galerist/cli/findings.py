@@ -106,6 +106,9 @@ def ways(area: str, origin: str, walked: tuple[Way, ...]) -> Iterable[Finding]:
 
 def answers(nodes: tuple[str, ...], found: Mapping[str, Answer], asked: tuple[float, float]) -> Iterable[Finding]:
     """What the agents reach of one another, and their clocks; ``asked`` is when by this machine's clock, from and to."""
+    if len(versions := {answer.version for answer in found.values()}) > 1:
+        words = f"agents of {len(versions)} versions of galerist: {', '.join(sorted(versions))}"
+        yield warn("cluster", words, "finish the upgrade")
     for node in nodes:
         area = f"way from {node}"
         if node not in found:

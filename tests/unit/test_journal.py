@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from galerist.cli.client import Nowhere, place
-from galerist.cli.journal import logs_command, merged, parse
+from galerist.cli.journal import logs_of_files, merged, parse
 from galerist.view.listing import as_data
 from tests.unit.test_show import DOWN, PROXY, cluster, report
 
@@ -29,14 +30,16 @@ def test_lines_of_several_logs_are_in_the_order_of_time(monkeypatch: pytest.Monk
     assert [line.who for line in found] == ["n1", "n2", "n1 mariadbd", "n1"]
     assert found[0].text == "2026-11-21T05:00:01Z INFO n1: one\na second line"
     assert [line.text[-5:] for line in merged([parse("n1", AGENT)], 1)] == ["three"]
+    (far,) = parse("n2 mariadbd", server[1:], datetime.timezone(datetime.timedelta(hours=7)))
+    assert far.time == found[2].time - 5 * 3600
 
 
 def test_a_log_that_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "n1.log").write_text("\n".join(AGENT))
-    assert logs_command((("n1", tmp_path / "n1.log"), ("n2", tmp_path / "n2.log")), 10) == 0
+    assert logs_of_files((("n1", tmp_path / "n1.log"), ("n2", tmp_path / "n2.log")), 10) == 0
     out, err = capsys.readouterr()
     assert out.startswith("2026-11-21T05:00:01Z INFO n1: one") and "n2.log: No such file" in err
-    assert logs_command((("n2", tmp_path / "n2.log"),), 10) == 1
+    assert logs_of_files((("n2", tmp_path / "n2.log"),), 10) == 1
 
 
 def test_sql_is_led_to_the_right_place() -> None:

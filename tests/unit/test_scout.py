@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -50,13 +51,14 @@ def test_ports_of_a_server_are_tried_only_while_it_is_primary(port: int, closed:
     assert "refused" in walked[1].trouble
 
 
-def test_an_agent_answers_while_somebody_asks(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+def test_an_agent_answers_while_somebody_asks(monkeypatch: pytest.MonkeyPatch, port: int, tmp_path: Path) -> None:
     monkeypatch.setattr(scout, "PACE", 0.0)
     shelf, seen = Shelf(), facts(report("a"), place("b", port, port))
-    one = Scout(shelf, KEYS, "a")
+    log = tmp_path / "error.log"
+    one = Scout(shelf, KEYS, "a", lambda: "x" * 20_000 + "the agent's words", log)
     one.step(seen)
     assert shelf.keys == {}
-    shelf.keys[KEYS.questions + "11111111"] = "what do you reach?"
+    shelf.keys[KEYS.questions + "11111111"] = scout.REACH
 
     def answered() -> Answer | None:
         one.step(seen)
@@ -69,8 +71,15 @@ def test_an_agent_answers_while_somebody_asks(monkeypatch: pytest.MonkeyPatch, p
         answer is not None and answer.asked == (KEYS.questions + "11111111",) and abs(answer.clock - time.time()) < 60
     )
     assert answer.ways == (Way("b", "health endpoint", "check_port", "127.0.0.1", port),)
-    shelf.keys[KEYS.questions + "22222222"] = "and another"
+    assert (answer.agent, answer.server) == ("", ""), "nobody has asked for logs"
+    shelf.keys[KEYS.questions + "22222222"] = scout.LOGS
     until(lambda: len((answered() or answer).asked) == 2)
+    told = answered()
+    assert told is not None and told.agent.endswith("the agent's words") and len(told.agent) == scout.MOST
+    assert told.server == f"{log}: No such file or directory\n" and told.ways
+    log.write_text("the server's words")
+    shelf.keys[KEYS.questions + "33333333"] = scout.LOGS
+    until(lambda: (answered() or answer).server == "the server's words")
     shelf.keys = {key: text for key, text in shelf.keys.items() if not key.startswith(KEYS.questions)}
     until(lambda: answered() is None)
     shelf.down = True
@@ -97,6 +106,8 @@ def test_each_way_that_is_closed_has_its_remedy_and_a_silent_agent_too() -> None
     assert "n3's port for group communication, 10.0.0.3:4567, does not answer from n1: no answer in time" in texts
     assert "the clock of n1 agrees" in texts and "the clock of n2 is 56 s ahead of this machine's" in texts
     assert all(one.remedy for one in said if one.level is not Level.OK)
+    older = found | {"n2": replace(found["n2"], version="0.0.9")}
+    assert any("agents of 2 versions" in one.what for one in judge.answers(("n1", "n2"), older, (1000.0, 1004.0)))
     early = list(judge.answers(("n1",), {"n1": Answer(("q",), 990.0)}, (1000.0, 1004.0)))
     assert [one.what for one in early] == ["the clock of n1 is 10 s behind this machine's"]
     assert ["'gcomm_port'" in one.remedy for one in said if one.level is Level.BAD] == [True]

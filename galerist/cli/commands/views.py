@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from galerist.cli.making import (
-    CONFIG,
     DIR,
     FORMAT,
     SETTINGS,
@@ -114,34 +113,36 @@ def _doctor(config: Path | None, dir: Path | None, format: str, **flags: Any) ->
 
 @command(
     "logs",
-    "Show the logs of agents and servers, merged by time. With --dir of all nodes, else the server's on this machine.",
+    "Show the logs of agents and servers, merged by time. With --dir from the files; else each agent is asked, and tells "
+    "the last 16 KiB of each.",
     [
         click.Argument(["nodes"], nargs=-1, metavar="[NODE]..."),
         click.Option(
             ["-n", "--lines"], type=click.IntRange(0), default=200, help="How many, from the end; 0: all. [200]"
         ),
         DIR,
-        CONFIG,
+        *settings_options("list"),
     ],
+    SETTINGS,
 )
-def _logs(config: Path | None, dir: Path | None, lines: int, nodes: tuple[str, ...]) -> int:
+def _logs(config: Path | None, dir: Path | None, lines: int, nodes: tuple[str, ...], **flags: Any) -> int:
+    settings = settings_unless_dir("list", config, dir, flags)
+    from galerist.cli import journal
+
+    if dir is None:
+        assert settings is not None
+        return journal.logs_of_agents(settings, nodes, lines)
+    from galerist.local import plan
+
+    layout = _layout(dir)
+    known = plan.load(layout.plan.read_text()).nodes
+    strangers = [node for node in nodes if node not in known]
+    if strangers:
+        raise click.UsageError(f"no node {strangers[0]} is known here (known: {', '.join(known)})")
     files: list[tuple[str, Path]] = []
-    if dir is not None:
-        from galerist.local import plan
-
-        layout = _layout(dir)
-        known = plan.load(layout.plan.read_text()).nodes
-        strangers = [node for node in nodes if node not in known]
-        if strangers:
-            raise click.UsageError(f"no node {strangers[0]} is known here (known: {', '.join(known)})")
-        for node in nodes or known:
-            files += [(node, layout.log(node)), (f"{node} mariadbd", layout.error_log(node))]
-    else:
-        settings = load_settings("logs", config, {})
-        files = [(f"{settings.node} mariadbd", settings.error_log)]
-    from galerist.cli.journal import logs_command
-
-    return logs_command(tuple(files), lines)
+    for node in nodes or known:
+        files += [(node, layout.log(node)), (f"{node} mariadbd", layout.error_log(node))]
+    return journal.logs_of_files(tuple(files), lines)
 
 
 @command(
