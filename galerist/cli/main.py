@@ -23,6 +23,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = galerist.main(args=arguments, prog_name="galerist", standalone_mode=False)
         return code if isinstance(code, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return error.exit_code
+    except click.UsageError as error:  # in one line: who wants the usage asks for it
+        command = error.ctx.command_path if error.ctx is not None else "galerist"
+        print(f"galerist: {error.format_message().rstrip('.')}; see {command} --help", file=sys.stderr)
+        return error.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -66,6 +66,8 @@ def begin(cluster: Cluster, nodes: tuple[str, ...], who: str, operation: str = "
             f"a restart by {state.restart.who} is unfinished (left: {left}); galerist restart --rolling goes on with it, "
             "galerist restart --abort ends it"
         )
+    if state.paused:
+        raise Refused(f"the agents are paused ({state.paused}), so nobody would start a server again; galerist resume")
     known = {report.node for report in cluster.reports}
     strangers = [node for node in nodes if node not in known]
     if strangers:
