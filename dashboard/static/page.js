@@ -223,8 +223,8 @@ function drawPage(page) {
   if (!page.cluster) return;
   document.title = `${{ good: "✓", busy: "…", bad: "✗" }[page.tone]} ${page.cluster}`;
   set($("cluster"), page.cluster);
-  set($("generation"), page.uuid ? `generation ${page.generation}` : "");
-  $("generation").title = page.uuid ? `${page.generation_id}, uuid ${page.uuid}` : "";
+  set($("about"), page.about);
+  $("about").title = page.uuid ? `generation ${page.generation_id}, uuid ${page.uuid}` : "";
   tone($("hero"), page.tone);
   set($("headline"), page.headline);
   set($("detail"), page.detail);

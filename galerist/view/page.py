@@ -222,11 +222,24 @@ def page(
         "paused": cluster.state.paused,
         "drained": list(cluster.state.drained),
         "registry": {"answers": registry.answers, "sentence": registry.sentence},
+        "about": about(cluster, registry),
         "nodes": nodes,
         "proxies": proxies,
         "waits": waits(data),
         "recovery": recovery(cluster, data),
     }
+
+
+def about(cluster: Cluster, registry: Registry) -> str:
+    """One line for who wants to know more: generation, recorded view, registry."""
+    words = []
+    if cluster.state.identity is not None:
+        words.append(f"generation {len(cluster.state.identity.generations)}")
+    if (view := cluster.state.view) is not None:
+        whom = ", ".join(view.members) if len(view.members) <= 5 else _nodes(len(view.members))
+        words.append(f"view of {whom} at seqno {view.seqno}")
+    words.append("registry answers" if registry.answers else "registry silent")
+    return " · ".join(words)
 
 
 def told(events: Sequence[Event], limit: int = 1000) -> list[dict[str, Any]]:

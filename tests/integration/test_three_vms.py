@@ -20,8 +20,7 @@ import psutil
 import pymysql
 import pytest
 
-from tests.support.etcd import Member
-from tests.support.ports import free_ports
+from tests.support.etcd import Member, free_ports
 
 pytestmark = pytest.mark.timeout(400)
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from galerist.model import Claim, NodeRecord, Position, ProxyReport, Server, State
+from galerist.model import Claim, NodeRecord, Position, ProxyReport, Server, State, View
 from galerist.view.facts import Cluster, Event, read_events
 from galerist.view.listing import as_data
-from galerist.view.page import Check, Headline, Registry, headline, page, recovery, told, waits
+from galerist.view.page import Check, Headline, Registry, about, headline, page, recovery, told, waits
 from tests.unit.test_show import DOWN, IDENTITY, PROXY, UUID, cluster, report
 
 
@@ -21,6 +21,17 @@ def said(whole: Cluster, registry: Registry | None = None) -> Headline:
 def test_a_healthy_cluster_is_one_calm_sentence() -> None:
     whole = cluster(report("n1"), report("n2"), report("n3"))
     assert said(whole) == Headline("good", "All 3 nodes serve; n2 takes the writes.")
+
+
+def test_generation_view_and_registry_are_one_line_that_stays_short() -> None:
+    whole = cluster(report("n1"))
+    unseen = replace(whole, state=replace(whole.state, view=None))
+    assert about(unseen, Registry()) == f"generation {len(IDENTITY.generations)} · registry answers"
+    view = View(IDENTITY.generations[-1].id, 27, ("n1", "n2"))
+    seen = replace(whole, state=replace(whole.state, view=view))
+    assert "· view of n1, n2 at seqno 27 · registry silent" in about(seen, Registry(False, "Gone."))
+    many = replace(view, members=tuple(f"n{number}" for number in range(100)))
+    assert "view of 100 nodes at" in about(replace(seen, state=replace(seen.state, view=many)), Registry())
 
 
 def test_one_node_down_names_it_and_the_command() -> None:
