@@ -98,8 +98,8 @@ def look_once(settings: Settings, page: str) -> int:
     from clustercheck.once import once
 
     def write(text: bytes) -> None:
-        sys.stdout.buffer.write(text)
-        sys.stdout.buffer.flush()
+        with open(1, "wb", buffering=0, closefd=False) as out:  # nothing stays behind to fail at the exit
+            out.write(text)
 
     return once(source_of(settings), policy_of(settings), page, settings.check_text == "classic", write)
 

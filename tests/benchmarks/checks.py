@@ -18,8 +18,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.etcd import free_ports
 from tests.support.mariadb import Server
+from tests.support.ports import free_ports
 
 PATIENCE = 30.0
 """Seconds that a check has beyond the end of a round."""

@@ -24,7 +24,8 @@ from typing import TypeVar
 
 import pymysql
 
-from tests.support.etcd import Etcd, free_ports
+from tests.support.etcd import Etcd
+from tests.support.ports import free_ports
 
 NODES = ("n1", "n2", "n3")
 PATIENCE = 180.0

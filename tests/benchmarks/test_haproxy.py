@@ -20,7 +20,8 @@ from tests.benchmarks.tables import table
 from tests.haproxy.churn import churn
 from tests.haproxy.fakes import served_by, until
 from tests.haproxy.proxies import IDENTITY, Proxy
-from tests.support.etcd import Etcd, free_ports
+from tests.support.etcd import Etcd
+from tests.support.ports import free_ports
 
 CHANGES = int(os.environ.get("BENCH_CHANGES", "500"))
 CALM = 100.0

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.support.etcd import free_ports
+from tests.support.ports import free_ports
 
 STALE = 0.9  # s, the default
 PATIENCE = 20.0  # s

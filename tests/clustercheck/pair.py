@@ -19,8 +19,8 @@ import psutil
 import pymysql
 
 from bootstrap.accounts import Wanted, statements
-from tests.support.etcd import free_ports
 from tests.support.mariadb import START_TIME, Server
+from tests.support.ports import free_ports
 from tests.support.threads import held
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.clustercheck.endpoint import Check, checking
 from tests.clustercheck.pair import Member, two_servers
-from tests.support.etcd import free_ports
+from tests.support.ports import free_ports
 
 _PROXY = """
 global

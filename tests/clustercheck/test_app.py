@@ -12,7 +12,7 @@ from clustercheck.serve import listen
 from clustercheck.verdict import Policy, Status, Verdict
 from clustercheck.web import create_app
 from tests.clustercheck.test_verdict import GOOD
-from tests.support.etcd import free_ports
+from tests.support.ports import free_ports
 
 CASES = [
     (Status(GOOD, 0.1), 200, "synced\n"),

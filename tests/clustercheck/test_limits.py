@@ -18,7 +18,7 @@ from clustercheck.agentcheck import agent_line
 from clustercheck.verdict import Verdict
 from tests.benchmarks.checks import growth
 from tests.clustercheck.endpoint import Check, checking
-from tests.support.etcd import free_ports
+from tests.support.ports import free_ports
 
 
 @pytest.fixture(scope="module")

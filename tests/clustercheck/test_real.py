@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.clustercheck.endpoint import STALE, Check, checking
-from tests.support.etcd import free_ports
 from tests.support.mariadb import Server, running_server
+from tests.support.ports import free_ports
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.clustercheck.endpoint import checking
 from tests.support.certificates import make_certificates
-from tests.support.etcd import free_ports
+from tests.support.ports import free_ports
 
 DOCS = Path(__file__).parents[2] / "docs/clustercheck.md"
 

@@ -13,7 +13,7 @@ import requests
 
 from tests.dashboard.made import PASSWORD, Still, served
 from tests.support.certificates import make_certificates
-from tests.support.etcd import free_ports
+from tests.support.ports import free_ports
 from tests.unit.test_show import cluster, report
 
 DOCS = Path(__file__).parents[2] / "docs/dashboard.md"

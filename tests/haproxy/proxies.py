@@ -15,7 +15,8 @@ from galerist.registry.contract import Registry
 from galerist.registry.keys import Keys
 from galerist.registry.open import connect
 from tests.haproxy.fakes import Node, until
-from tests.support.etcd import Etcd, free_ports
+from tests.support.etcd import Etcd
+from tests.support.ports import free_ports
 
 IDENTITY = records.Identity("u", (records.Generation("g", 0, "a", "test-g"),))
 

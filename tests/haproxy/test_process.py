@@ -20,7 +20,7 @@ from haproxy.process import Haproxy, Refused, start_time
 from haproxy.render import render
 from tests.haproxy.fakes import Client, Node, served_by, until
 from tests.support.certificates import make_certificates
-from tests.support.etcd import free_ports
+from tests.support.ports import free_ports
 
 MORE = "\nlisten more\n    mode http\n"  # a difference in structure: it takes a reload
 BINARY = Path("/usr/sbin/haproxy")

@@ -20,7 +20,8 @@ import psutil
 import pymysql
 import pytest
 
-from tests.support.etcd import Member, free_ports
+from tests.support.etcd import Member
+from tests.support.ports import free_ports
 
 pytestmark = pytest.mark.timeout(400)
 

@@ -70,7 +70,7 @@ def test_a_password_file_that_this_user_may_not_read() -> None:
         secret.write_text("secret\n")
         secret.chmod(0)
         program = (
-            "import os, sys, galerist.settings, galerist.logs, galerist.cli.main as cli\n"
+            "import os, sys, galerist.settings, galerist.logs, galerist.registry.contract, galerist.cli.main as cli\n"
             "if os.geteuid() == 0: os.setgid(65534); os.setuid(65534)\n"  # root may read everything
             "sys.exit(cli.main(['bootstrap', '--server-user', 'mysql', '--root-password-file', sys.argv[1]]))"
         )

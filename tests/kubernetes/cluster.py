@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from galerist.endpoints import Access
-from tests.support.etcd import Etcd, free_ports
+from tests.support.etcd import Etcd
+from tests.support.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 START_TIME = 90.0  # s, generous: machines differ

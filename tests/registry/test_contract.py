@@ -8,7 +8,8 @@ import pytest
 
 from galerist.registry.contract import Registry, RegistryDown, RegistryUnusable, Swap
 from galerist.registry.open import connect
-from tests.support.etcd import Etcd, free_ports
+from tests.support.etcd import Etcd
+from tests.support.ports import free_ports
 
 
 def test_values(registry: Registry, root: str) -> None:

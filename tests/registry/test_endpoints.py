@@ -12,7 +12,8 @@ from galerist.registry.contract import RegistryDown, Swap
 from galerist.registry.open import connect
 from tests.registry.conftest import until
 from tests.registry.relay import Relay
-from tests.support.etcd import Etcd, free_ports
+from tests.support.etcd import Etcd
+from tests.support.ports import free_ports
 
 
 def test_the_first_endpoint_is_dead(etcd: Etcd, scheme: str, root: str) -> None:

@@ -12,7 +12,8 @@ from galerist.endpoints import Access
 from galerist.registry.contract import Registry, Watch
 from galerist.registry.open import connect
 from tests.registry.conftest import Wakes, until
-from tests.support.etcd import Etcd, free_ports
+from tests.support.etcd import Etcd
+from tests.support.ports import free_ports
 
 Watching = Callable[[Access, str], Wakes]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pymysql
 
-from tests.support.etcd import free_ports
+from tests.support.ports import free_ports
 
 START_TIME = 60.0  # s, generous: machines differ
 _PROVIDERS = ("/usr/lib/galera/libgalera_smm.so", "/usr/lib64/galera-4/libgalera_smm.so")

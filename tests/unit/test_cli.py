@@ -188,6 +188,7 @@ def test_a_registry_that_does_not_answer_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stub(monkeypatch, "galerist.cli.show", "list_command", RegistryDown("no endpoint of etcd3://x answered"))
+    monkeypatch.setenv("GALERIST_REGISTRY", "etcd3://x")
     assert main(["list"]) == 1
     assert capsys.readouterr().err == "galerist: no endpoint of etcd3://x answered\n"
 

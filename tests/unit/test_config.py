@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -26,6 +25,7 @@ from galerist.galera.config import (
     warnings,
 )
 from galerist.settings import Secret
+from tests.support.ports import free_ports
 
 
 def config(folder: Path = Path("/srv/x"), **changes: Any) -> ServerConfig:
@@ -213,14 +213,6 @@ def test_warnings(name: str, value: str | None, loud: bool) -> None:
 
 
 # -- the real server -------------------------------------------------------------------------
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in sockets]
-    for listener in sockets:
-        listener.close()
-    return ports
 
 
 @pytest.fixture
