@@ -5,19 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import time
 from dataclasses import replace
 from pathlib import Path
 
 from bootstrap import accounts
 from bootstrap.errorlog import ErrorLog
 from bootstrap.facts import UNKNOWN
+from bootstrap.gate import Gate
 from bootstrap.hands import Look
 from bootstrap.notes import Notes
 from bootstrap.recovery import Recovery
 from bootstrap.runs import Planned, Run
 from bootstrap.trials import Trials
-from galerist.files import write_atomically
 from galerist.galera import datadir as disk
 from galerist.galera.config import ServerConfig, on_opening, render_mycnf
 from galerist.galera.failures import explain
@@ -38,7 +37,6 @@ from galerist.model import (
     State,
     View,
 )
-from galerist.settings import Secret
 
 log = logging.getLogger("galerist.bootstrap")
 
@@ -59,15 +57,14 @@ class LocalNode:
         tls: Credentials | None = None,
     ) -> None:
         """``patience``: seconds for one answer of the server."""
-        self._config, self._places, self._wanted = config, places, wanted
-        self._password_file = note_dir / "root.password"
+        self._config, self._places = config, places
         self._notes = Notes(note_dir / "registry.json", places.run_dir / "agent.json")
         self._log = ErrorLog(places.error_log)
         self._launcher = Launcher(places)
         owner = self._launcher.owner if os.geteuid() == 0 else None
         self._stamps = StampStore(places.stamp_dir, owner)
-        self._tls = tls
         self._sql = Sql(places.socket, "root" if os.geteuid() == 0 else places.user, patience)
+        self._gate = Gate(self._sql, on_opening(config.options), wanted, note_dir / "root.password", tls)
         self._run: Run | None = None
         self._planned: Planned | None = None
         self._recovery = Recovery(self._launcher)
@@ -121,14 +118,8 @@ class LocalNode:
         if self._run is not None:
             return self._running(self._run, stamp)
         if self._planned is not None:
-            return Look(
-                Server.STARTING,
-                stamp,
-                Data.EMPTY,
-                pid=self._planned.child.pid,
-                attempting=True,
-                progress=self._trials.after("initialising"),
-            )
+            words, pid = self._trials.after("initialising"), self._planned.child.pid
+            return Look(Server.STARTING, stamp, Data.EMPTY, pid=pid, attempting=True, progress=words)
         return self._down(stamp)
 
     def _adopt(self) -> None:
@@ -154,11 +145,8 @@ class LocalNode:
             run.answered = True
         except OSError:
             live = None  # not yet, or not any more: the process itself is watched as well
-        if live is not None and self._tls is not None:
-            try:
-                self._tls.tend(self._sql, opened=not live.rejects)
-            except OSError as error:
-                log.warning("The certificates of the server could not be renewed: %s", error)
+        if live is not None:
+            self._gate.tend(opened=not live.rejects)
         if live is not None and run.run.startswith(ADOPTED):
             self._note_view(run, live)
         attempting = stamp.attempt is not None and stamp.attempt.nonce == run.generation
@@ -345,26 +333,17 @@ class LocalNode:
         self._start(planned.run, None, bootstrap=True, full=False)
 
     def _write_config(self, cluster_name: str, peers: tuple[str, ...]) -> None:
-        if self._tls is not None:
-            self._tls.before_start()
+        self._gate.before_start()
         config = replace(
-            self._config, cluster_name=cluster_name, cluster_address="gcomm://" + ",".join(peers), donors=self._donors()
+            self._config,
+            cluster_name=cluster_name,
+            cluster_address="gcomm://" + ",".join(peers),
+            donors=self._notes.donors(self._config.node),
         )
         self._launcher.write_config(render_mycnf(config))
 
-    def _donors(self) -> tuple[str, ...]:
-        """Those of the others that the writer's clients would miss least: the last in the order first, the writer not."""
-        others = [name for name in self._notes.writer if name != self._config.node]
-        return tuple(reversed(others[1:]))
-
     def furnish(self) -> None:
-        if self._wanted.root_password is None:
-            password = secrets.token_urlsafe(18)
-            write_atomically(self._password_file, password + "\n", mode=0o600)
-            self._wanted = replace(self._wanted, root_password=Secret(password))
-            log.info("The password of root@localhost was generated: see %s.", self._password_file)
-        for statement, arguments in accounts.statements(self._wanted):
-            self._sql.query(statement, arguments)
+        self._gate.furnish()
 
     def flush(self) -> None:
         self._sql.flush()
@@ -377,14 +356,10 @@ class LocalNode:
         self._stamps.change(attempt=None, fresh=False)
 
     def set_aside(self) -> None:
-        when = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-        datadir = self._places.datadir
-        kept = datadir.with_name(f"{datadir.name}.set-aside-{when}")
         # The new stamp first: should the agent end in between, the old data meet a stamp that knows
         # nothing of them, and are refused, instead of an old stamp vouching for an empty datadir.
         self._stamps.renew()
-        if datadir.exists():
-            datadir.rename(kept)
+        if (kept := disk.set_aside(self._places.datadir)) is not None:
             log.warning("The former datadir is kept as %s; remove it when nothing in it is needed.", kept)
         self._recovery.forget()
         self._trials.begun()
@@ -392,14 +367,10 @@ class LocalNode:
     def open(self) -> None:
         if not self._stamps.load().held:
             self._stamps.change(held=True)
-        if self._tls is not None:
-            self._tls.tend(self._sql, opened=True)
-        self._sql.set_globals((*on_opening(self._config.options), ("wsrep_reject_queries", "NONE")))
+        self._gate.open()
 
     def close(self) -> None:
-        if self._tls is not None:
-            self._tls.tend(self._sql, opened=False)
-        self._sql.set_globals((("wsrep_reject_queries", "ALL_KILL"), ("require_secure_transport", "ON")))
+        self._gate.close()
 
     def desync(self, on: bool) -> None:
         # The note says that it was this agent's doing: what a person has set by hand stays.

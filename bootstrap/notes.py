@@ -24,10 +24,10 @@ class Notes:
         self._heard: float | None = None  # when the registry last answered, on the wall clock
         self._peers: list[dict[str, object]] | None = None
 
-    @property
-    def writer(self) -> tuple[str, ...]:
-        """The order of writers, as last seen."""
-        return self._state.writer
+    def donors(self, node: str) -> tuple[str, ...]:
+        """Those of the others that the writer's clients would miss least: the last in the order first, the writer not."""
+        others = [name for name in self._state.writer if name != node]
+        return tuple(reversed(others[1:]))
 
     def remember(self, state: State, others: tuple[Report, ...]) -> None:
         """Keep what the registry said, for a start while it is down (rule 10)."""

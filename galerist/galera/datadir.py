@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import struct
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,6 +89,14 @@ def wipe(datadir: Path) -> None:
             shutil.rmtree(entry)
         else:
             entry.unlink()
+
+
+def set_aside(datadir: Path) -> Path | None:
+    """Rename a datadir; where it is now, None if there was none. Raises OSError."""
+    if not datadir.exists():
+        return None
+    kept = datadir.with_name(f"{datadir.name}.set-aside-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}")
+    return datadir.rename(kept)
 
 
 def _is_server(process: Path) -> bool:
