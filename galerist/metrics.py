@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -54,6 +55,21 @@ def serve(bind: str, port: int, collect: Callable[[], Iterable[Figure]]) -> Call
         thread.join(2)
 
     return end
+
+
+def write_text(path: Path, figures: Iterable[Figure]) -> None:
+    """The same as a file for node-exporter's textfile collector. Raises OSError."""
+    from prometheus_client import CollectorRegistry, write_to_textfile
+
+    made = list(families(figures))
+
+    class Collector:
+        def collect(self) -> Iterator[Metric]:
+            yield from made
+
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Collector())
+    write_to_textfile(str(path), registry)
 
 
 def families(figures: Iterable[Figure]) -> Iterator[Metric]:

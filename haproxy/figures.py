@@ -1,4 +1,4 @@
-"""What a watcher says of itself without the registry: a status for people, metrics for node-exporter's text files."""
+"""What a watcher says of itself without the registry: a status for people, figures for node-exporter's text files."""
 
 from __future__ import annotations
 
@@ -7,16 +7,12 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from galerist.files import write_atomically
+from galerist.metrics import write_text
+from haproxy import metrics
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from prometheus_client.core import Metric
-
-STATUS, METRICS = "status.json", "galerist_haproxy.prom"
+STATUS, METRICS = "status.json", "galerist_proxy.prom"
 
 
 @dataclass(frozen=True)
@@ -31,7 +27,10 @@ class Figures:
     model_from: float
     registry: bool  # it answered when it was last asked
     servers: tuple[str, ...]
-    writing: tuple[str, ...]
+    writer: str  # who takes new sessions of the write port, or nobody
+    writing: tuple[str, ...]  # who has sessions of it
+    drained: tuple[str, ...]
+    workers: int
     overlaps: int
     overlap_longest: float
     reloads: int
@@ -45,13 +44,9 @@ class Figures:
 
 def write(folder: Path, figures: Figures) -> None:
     """Raises OSError."""
-    from prometheus_client import CollectorRegistry, write_to_textfile
-
     status = dataclasses.asdict(figures) | {"model_age": round(figures.model_age, 1)}
     write_atomically(folder / STATUS, json.dumps(status, indent=1))
-    registry = CollectorRegistry()
-    registry.register(_Collector(figures))
-    write_to_textfile(str(folder / METRICS), registry)
+    write_text(folder / METRICS, metrics.figures(figures, figures.written))
 
 
 def show(folder: Path) -> int:
@@ -68,31 +63,3 @@ def show(folder: Path) -> int:
         return 1
     print(json.dumps(said, indent=2))
     return 0
-
-
-class _Collector:
-    def __init__(self, figures: Figures) -> None:
-        self._figures = figures
-
-    def collect(self) -> Iterator[Metric]:
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-
-        figures, names = self._figures, ["cluster", "proxy"]
-
-        def one(kind: type[Any], name: str, text: str, value: float) -> Metric:
-            family = kind(f"galerist_haproxy_{name}", text, labels=names)
-            family.add_metric([figures.cluster, figures.proxy], value)
-            assert isinstance(family, Metric)
-            return family
-
-        gauge, counter = GaugeMetricFamily, CounterMetricFamily
-        yield one(gauge, "model_age_seconds", "Age of the last good model of the registry.", figures.model_age)
-        yield one(gauge, "written_seconds", "When this was written, since 1970.", figures.written)
-        yield one(gauge, "registry_up", "1 when the registry answered when it was last asked.", figures.registry)
-        yield one(gauge, "servers", "Nodes in the configuration.", len(figures.servers))
-        yield one(gauge, "writing_nodes", "Nodes with sessions of the write port.", len(figures.writing))
-        yield one(counter, "overlaps", "Times that proxies wrote to two nodes at once.", figures.overlaps)
-        yield one(gauge, "overlap_longest_seconds", "The longest of them.", figures.overlap_longest)
-        yield one(counter, "reloads", "Reloads of HAProxy.", figures.reloads)
-        yield one(counter, "sessions_ended", "Sessions that the watcher ended.", figures.ended)
-        yield one(gauge, "refused", "1 while a wanted configuration is refused.", figures.error is not None)

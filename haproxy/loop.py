@@ -8,27 +8,27 @@ was known stands, health checks decide, and HAProxy is looked after all the same
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 from galerist import model as records
 from galerist.metrics import Figure
-from galerist.registry.contract import Registry, RegistryError, RegistryUnusable, Swap
+from galerist.registry.contract import Registry
 from galerist.registry.keys import Keys
 from galerist.wake import Wake
-from haproxy import figures, metrics
+from haproxy import figures, metrics, sessions
 from haproxy.book import Book
 from haproxy.config import Config
 from haproxy.control import Mute
 from haproxy.elsewhere import Elsewhere
+from haproxy.exchange import Exchange
 from haproxy.figures import Figures
 from haproxy.filing import Filer
-from haproxy.herald import Herald
 from haproxy.memory import recall, remember
-from haproxy.model import Known, Server, model, order, understand
-from haproxy.moving import Overlap, demoted, elsewhere
+from haproxy.model import Server, model, order
+from haproxy.moving import Overlap
 from haproxy.process import Haproxy, Refused
 from haproxy.render import Sources, TemplateFault, render
 
@@ -36,11 +36,9 @@ log = logging.getLogger("haproxy")
 
 EX_FAILED, EX_CONFIG = 1, 78
 
-_PASS = 2.0  # s between passes when nothing wakes the loop
 _LOOK = 0.5  # s between looks at HAProxy itself, when it says nothing
 _EAR = 0.05  # s until it is heard when it says that a server went up or down
 _SOON = 0.02  # s between looks while sessions are being moved
-_MOVE = 1.0  # s between two changes of the order of writers by this proxy
 _TOGETHER = 0.05  # s between passes: what comes together is handled together
 _APART = 1.0  # s between two reloads: each leaves an old worker behind
 _AGAIN = 30.0  # s until a configuration that was refused is tried again
@@ -63,8 +61,7 @@ class Watcher:
         self.now = Wake()  # with ``wake``: try again what was refused
         self._config = config
         self._registry = registry
-        self._keys = Keys(config.cluster)
-        self._herald = Herald(registry, config.cluster, config.proxy, config.ttl)
+        self._exchange = Exchange(registry, config.cluster, config.proxy, config.ttl, self._once)
         self._haproxy = (
             Haproxy(config.binary, config.folder, config.patience)
             if config.reload == "child"
@@ -78,26 +75,17 @@ class Watcher:
         self._refused = ("", 0.0)  # the text that was refused, and when
         self._reloaded = 0.0
         self._drained: tuple[str, ...] = ()  # as applied
-        self._reachable = True  # the registry answered when it was last asked
         self._filer = Filer(self._haproxy)
-        self._others: tuple[records.ProxyReport, ...] = ()
-        self._state: tuple[str | None, records.State | None] = (
-            None,
-            None,
-        )  # as it was last read: raw, and what it says
-        self._newest = records.State()  # of all that were read
-        self._moved = 0.0
         self.overlap = Overlap()
-        self._started, self._model_from, self._ended = time.time(), 0.0, 0
+        self._started, self._ended = time.time(), 0
         self._alive = False  # HAProxy has been started or adopted
+        self._workers: tuple[int, ...] = ()
         self._said: dict[str, str] = {}
-        self.report: records.ProxyReport | None = None
-        self._reported = time.monotonic()
+        self._figures: Figures | None = None
 
     def figures(self) -> Iterator[Figure]:
         """For Prometheus, from another thread."""
-        age = time.monotonic() - self._reported
-        return metrics.figures(self.report, self._reachable, len(self._servers), self._haproxy.reloads, age)
+        return metrics.figures(self._figures, time.time())
 
     def run(self) -> None:
         """Raises :class:`Fatal` only before HAProxy runs for the first time."""
@@ -105,7 +93,7 @@ class Watcher:
         self._alive = self._haproxy.adopt()
         if self._alive:
             log.info("adopted the HAProxy that was left running")
-        watch = self._registry.watch(self._keys.root, self.wake.set)
+        watch = self._registry.watch(Keys(self._config.cluster).root, self.wake.set)
         due = 0.0
         try:
             while not self.stop.is_set():
@@ -113,28 +101,29 @@ class Watcher:
                 if self.wake.is_set() or began >= due or not self._haproxy.running():
                     self.wake.clear()
                     self._pass()
-                    due = began + _PASS
+                    due = math.inf
                 else:
                     self._look()
-                    if self._reachable and self._haproxy.runtime.writing() != self._herald.told:
+                    if self._exchange.reachable and self._haproxy.runtime.writing() != self._exchange.told:
                         self._publish()
-                        self._demote()
+                urgent = self._haproxy.runtime.busy or len(self.overlap.nodes) > 1
+                due = min(due, time.monotonic() + self._exchange.pause(urgent))
                 for line in self._haproxy.messages():
                     log.info("%s", line)
                 self._filer.settle()
                 self._once("file", self._filer.error)
-                self._rest()
+                self._rest(due)
                 self.stop.wait(max(0.0, began + _TOGETHER - time.monotonic()))
         finally:
             watch.close()
             self._filer.close()
             if self.stop.is_set():
                 self._haproxy.stop()
-                self._once("report", self._herald.withdraw())
+                self._exchange.withdraw()
 
-    def _rest(self) -> None:
+    def _rest(self, due: float) -> None:
         """Until something is to be done, or HAProxy has said something."""
-        runtime, end = self._haproxy.runtime, time.monotonic() + _LOOK
+        runtime, end = self._haproxy.runtime, min(due, time.monotonic() + _LOOK)
         if runtime.busy or runtime.leaving:
             self.wake.wait(_SOON)
             return
@@ -144,13 +133,13 @@ class Watcher:
     # -- one pass ---------------------------------------------------------------------------
 
     def _pass(self) -> None:
-        if self._alive and (not self._reachable or not self._haproxy.running()):
+        if self._alive and (not self._exchange.reachable or not self._haproxy.running()):
             self._look()  # a registry that is slow to answer must not delay this
-        known = self._listing()
-        self._reachable = known is not None
+        known = self._exchange.read()
+        if known is None and self._exchange.unusable and not self._alive and not self._servers:
+            raise Fatal(EX_CONFIG, str(self._exchange.unusable))
         former = self._servers
         if known is not None:
-            self._once("registry", "; ".join(known.complaints))
             servers = order(known, self._servers)
             if servers != self._servers:
                 log.info("servers, the writer first: %s", ", ".join(server.name for server in servers) or "none")
@@ -164,8 +153,6 @@ class Watcher:
         if self._servers != former:
             self._remember()
         self._publish()
-        if self._reachable:
-            self._demote()
         self._tell_here()
 
     def _tell_here(self) -> None:
@@ -175,16 +162,20 @@ class Watcher:
             self._config.proxy,
             time.time(),
             self._started,
-            self._model_from,
-            self._reachable,
+            self._exchange.good_at,
+            self._exchange.reachable,
             tuple(server.name for server in self._servers),
+            sessions.writer(self._haproxy.runtime.rows) or "",
             self._haproxy.runtime.writing(),
+            self._drained,
+            len(self._workers),
             self.overlap.count,
             self.overlap.longest,
             self._haproxy.reloads,
             self._ended,
             self._error or self._book.fault or self._filer.error,
         )
+        self._figures = now
         try:
             figures.write(self._config.folder, now)
             self._once("figures", "")
@@ -195,7 +186,7 @@ class Watcher:
         """Between passes: what HAProxy itself is about, without the registry."""
         self._bring_in_line()
         drained = frozenset(server.name for server in self._servers if server.drained)
-        runtime, others = self._haproxy.runtime, self._elsewhere()
+        runtime, others = self._haproxy.runtime, self._exchange.elsewhere()
         try:
             if self._haproxy.running() and (ended := runtime.end_sessions(drained, runtime.mover.to in others)):
                 log.info("ended %d sessions on nodes out of service, drained, or no longer the writer", ended)
@@ -205,29 +196,6 @@ class Watcher:
         if told := self.overlap.look(runtime.writing(), others, time.monotonic()):
             log.warning("%s", told)
 
-    def _elsewhere(self) -> tuple[str, ...]:
-        return elsewhere(self._others) if self._reachable else ()
-
-    def _demote(self) -> None:
-        """After a failover here: the order of writers follows, for all proxies."""
-        (raw, state), now = self._state, time.monotonic()
-        if raw is None or state is None or now - self._moved < _MOVE or not self._reachable:
-            return
-        wanted = demoted(state, self._haproxy.runtime.rows, self._config.patience.cut)
-        if wanted is None:
-            return
-        self._moved, self._state = now, (None, None)
-        try:
-            won = self._registry.swap(self._keys.state, raw, records.dump(wanted)) is Swap.WON
-            if won:
-                gone = [name for name in state.writer if wanted.writer.index(name) > state.writer.index(name)]
-                self._herald.note(
-                    f"{wanted.writer[0]} leads the order of writers: {', '.join(gone)} cannot serve.", wanted.writer
-                )
-        except RegistryError as error:
-            self._once("order", f"the order of writers could not be changed: {error}")
-        self.wake.set()  # in any case: look at what has become of it
-
     def _remember(self) -> None:
         try:
             remember(self._memory, self._servers)
@@ -235,35 +203,6 @@ class Watcher:
             log.warning(
                 "%s cannot be written, a restart without the registry would not know it: %s", self._memory, error
             )
-
-    def _listing(self) -> Known | None:
-        """What the registry holds, None when it cannot be read."""
-        keys = self._keys
-        try:
-            members = _below(self._registry.list(keys.members), keys.members)
-            nodes = _below(self._registry.list(keys.nodes), keys.nodes)
-            proxies = _below(self._registry.list(keys.proxies), keys.proxies)
-            state = self._registry.get(keys.state)
-        except RegistryError as error:
-            if isinstance(error, RegistryUnusable) and not self._alive and not self._servers:
-                raise Fatal(EX_CONFIG, str(error)) from error
-            self._once("registry", f"the registry cannot be read, the servers known before stay: {error}")
-            return None
-        known = understand(members, nodes, state)
-        if known.state is not None and records.older(known.state, self._newest):
-            # Restored from a backup: until the nodes have corrected it, no client is moved for it.
-            known = replace(known, state=replace(known.state, writer=self._newest.writer))
-        elif known.state is not None:
-            self._newest = known.state
-        if known.state is not None and known.state.identity is not None:
-            self._model_from = time.time()
-        self._state = (state, known.state)
-        self._others = tuple(
-            report
-            for name, text in proxies.items()
-            if name != self._config.proxy and (report := _readable(text)) is not None
-        )
-        return known
 
     def _bring_in_line(self) -> None:
         """Render and apply; a mistake is reported, and the last good configuration stays."""
@@ -279,7 +218,7 @@ class Watcher:
                 before = haproxy.applied
                 # A worker whose stats socket somebody has removed can be led again only by the next one.
                 gone = "" if haproxy.admin.exists() else f"{haproxy.admin} is gone"
-                reason = gone or haproxy.follow(text, self._elsewhere())
+                reason = gone or haproxy.follow(text, self._exchange.elsewhere())
                 if not reason:
                     if text != before:
                         self._filer.changed()
@@ -360,9 +299,9 @@ class Watcher:
     def _publish(self) -> None:
         config, policy = self._config, self._config.policy
         try:
-            workers = self._haproxy.processes().alive
+            self._workers = self._haproxy.processes().alive
         except Mute:
-            workers = ()
+            self._workers = ()
         report = records.ProxyReport(
             proxy=config.proxy,
             host=config.host,
@@ -371,7 +310,7 @@ class Watcher:
             read_port=policy.read_port,
             all_port=policy.all_port,
             stats_port=policy.stats_port,
-            worker_pids=workers,
+            worker_pids=self._workers,
             watcher_pid=os.getpid(),
             applied=self._haproxy.digest(),
             writing=self._haproxy.runtime.writing(),
@@ -379,16 +318,9 @@ class Watcher:
             drained=self._drained,
             error=self._error or self._book.fault or self._filer.error,
         )
-        self.report, self._reported = report, time.monotonic()
-        if not self._reachable:  # it would only wait once more for a registry that is down
-            return
-        try:
-            self._herald.publish(report)
-        except RegistryError as error:
-            self._reachable = False
-            self._once("report", f"the registry does not take this proxy's report: {error}")
-        else:
-            self._once("report", "")
+        self._exchange.publish(report)
+        if self._exchange.demote(self._haproxy.runtime.rows, config.patience.cut):
+            self.wake.set()
 
     def _once(self, topic: str, text: str | None) -> None:
         """Log a trouble when it begins or changes, not at each pass."""
@@ -398,14 +330,3 @@ class Watcher:
             log.warning("%s", text)
         elif former and not text:
             log.info("over: %s", former)
-
-
-def _below(found: Mapping[str, str], prefix: str) -> dict[str, str]:
-    return {key.removeprefix(prefix): value for key, value in found.items()}
-
-
-def _readable(text: str) -> records.ProxyReport | None:
-    try:
-        return records.load(records.ProxyReport, text)
-    except records.Malformed:
-        return None

@@ -86,9 +86,9 @@ def test_the_registry_may_go_and_come_back_empty(proxy: Proxy, etcd: Etcd) -> No
         status = json.loads(run(proxy, "status").stdout)
         assert (status["registry"], status["servers"]) == (False, ["a", "b"])
         assert status["model_age"] > 2
-        metrics = (proxy.config.parent / "galerist_haproxy.prom").read_text()
-        assert 'galerist_haproxy_registry_up{cluster="' in metrics
-        (age,) = (line.split()[-1] for line in metrics.splitlines() if line.startswith("galerist_haproxy_model_age_"))
+        metrics = (proxy.config.parent / "galerist_proxy.prom").read_text()
+        assert "galerist_proxy_registry_answers 0.0" in metrics
+        (age,) = (line.split()[-1] for line in metrics.splitlines() if line.startswith("galerist_proxy_model_age_"))
         assert float(age) > 1
         assert (served_by(proxy.write), served_by(proxy.read)) == ("a", "b")
         a.code = 503  # health checks decide meanwhile

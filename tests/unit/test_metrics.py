@@ -15,8 +15,9 @@ from bootstrap.metrics import Counts, Meter, figures
 from galerist.metrics import Figure, families, serve
 from galerist.model import NodeRecord
 from haproxy import metrics as proxy
+from haproxy.figures import Figures
 from tests.monitoring.record import RULES
-from tests.unit.test_show import DOWN, PROXY, cluster, report
+from tests.unit.test_show import DOWN, cluster, report
 
 FACTS = Facts(
     "galera", report("n1"), Expect(3), "f", True, cluster().state, (report("n2"),), (NodeRecord("n1", "d", True),)
@@ -75,11 +76,20 @@ def test_a_meter_counts_passes_and_changes() -> None:
     assert (said["agent_pass_age_seconds"], said["agent_decision_age_seconds"]) == (2, 2)
 
 
+WATCHER = Figures(
+    "galera", "p1", written=100.0, started=1.0, model_from=80.0, registry=True, servers=("n1", "n2", "n3"),
+    writer="n2", writing=("n2",), drained=(), workers=2, overlaps=1, overlap_longest=0.1, reloads=2, ended=4, error=None,
+)  # fmt: skip
+
+
 def test_a_watcher() -> None:
-    said = values(*proxy.figures(replace(PROXY, writing=("n2",), error="x"), False, 3, 2, 0.5))
+    said = values(*proxy.figures(replace(WATCHER, registry=False, error="x"), 105.0))
     assert said["proxy_registry_answers"] == 0 and said["proxy_servers"] == 3 and said["proxy_reloads"] == 2
     assert said["proxy_has_writer"] == 1 and said["proxy_error"] == 1 and said["proxy_workers"] == 2
-    assert "proxy_has_writer" not in values(*proxy.figures(None, True, 0, 0, 0.0))
+    assert (said["proxy_report_age_seconds"], said["proxy_model_age_seconds"]) == (5, 25)
+    nobody = values(*proxy.figures(replace(WATCHER, writer="", writing=("n1",)), 105.0))
+    assert nobody["proxy_has_writer"] == 0 and "proxy_writer" not in nobody, "sessions that are left are no writer"
+    assert values(*proxy.figures(None, 105.0)) == {}
 
 
 def test_they_are_served_and_a_port_that_is_taken_stops_nobody() -> None:
@@ -98,7 +108,7 @@ def test_they_are_served_and_a_port_that_is_taken_stops_nobody() -> None:
 
 def all_figures() -> list[Figure]:
     agent = figures(FACTS, Decision(Serve(), "Synced."), Counts(), 0.0)
-    return [*agent, *proxy.figures(replace(PROXY, writing=("n2",)), True, 3, 0, 0.0)]
+    return [*agent, *proxy.figures(WATCHER, 100.0)]
 
 
 def test_one_naming_scheme() -> None:
