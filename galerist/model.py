@@ -304,7 +304,7 @@ def load(kind: type[T], text: str) -> T:
     """
     try:
         return _build(kind, json.loads(text))  # type: ignore[no-any-return]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise Malformed(f"not a {kind.__name__}: {text[:200]!r} ({error})") from error
 
 

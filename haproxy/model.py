@@ -243,6 +243,9 @@ def _deregistered(node: str, known: Known) -> bool:
 
 
 def _is_address(text: str) -> bool:
+    """Not with a zone (``fe80::1%eth0``): any text may stand there, and HAProxy knows none."""
+    if "%" in text:
+        return False
     try:
         ipaddress.ip_address(text)
     except ValueError:

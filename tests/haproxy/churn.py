@@ -1,4 +1,4 @@
-"""Many short sessions while the members change at random."""
+"""Many short sessions, and many that stay, while the members change at random."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import contextlib
 import random
 import threading
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from galerist import model as records
+from tests.haproxy.crowd import Crowd, LightNode, Loop, raise_limit
 from tests.haproxy.fakes import Client, Node, served_by, until
 from tests.haproxy.proxies import IDENTITY, Proxy
 
@@ -19,6 +21,12 @@ class Result:
     changes: int = 0
     failures: list[tuple[float, str, str]] = field(default_factory=list)  # when, port, the node if it was known
     removals: dict[str, float] = field(default_factory=dict)  # when each removed node was
+    held: int = 0  # sessions that were open all the time
+    cut: list[str] = field(default_factory=list)  # of them: the nodes of those that ended
+
+    def wrongly_cut(self) -> list[str]:
+        """The nodes of sessions that ended though their node stayed."""
+        return [node for node in self.cut if node not in self.removals]
 
     def unexplained(self) -> list[tuple[float, str, str]]:
         """Failures on nodes that stayed, or that come long after a removal, when nothing was said by any node."""
@@ -64,10 +72,17 @@ class Clients:
                     self.result.failures.append((time.monotonic(), name, node))
 
 
-def churn(proxy: Proxy, changes: int, threads: int, sessions: int = 0, seed: int = 1) -> Result:
-    """``changes`` random ones: another order, a node more, a node less, a drain. At least ``sessions`` sessions."""
+def churn(proxy: Proxy, changes: int, threads: int, sessions: int = 0, seed: int = 1, held: int = 0) -> Result:
+    """``changes`` random ones: another order, a node more, a node less, a drain. At least ``sessions`` short
+    sessions on all ports, and ``held`` that stay open on the ports for reads and for all."""
+    raise_limit()
     choose = random.Random(seed)
-    nodes: dict[str, Node] = {name: proxy.node(name) for name in ("n0", "n1", "n2")}
+    loop = proxy.stack.enter_context(closing(Loop()))
+
+    def node(name: str) -> LightNode:
+        return proxy.stack.enter_context(closing(LightNode(name, loop)))
+
+    nodes: dict[str, Node] = {name: node(name) for name in ("n0", "n1", "n2")}
     drained: set[str] = set()
     fresh = (f"n{number}" for number in range(3, 10_000))
 
@@ -83,14 +98,17 @@ def churn(proxy: Proxy, changes: int, threads: int, sessions: int = 0, seed: int
     record()
     proxy.start()
     until(lambda: {served_by(proxy.all) for _ in range(9)} == set(nodes) and served_by(proxy.write), "all are up")
+    crowd = proxy.stack.enter_context(closing(Crowd(loop, (proxy.read, proxy.all), held)))
+    assert len(crowd.open()) == held, "all of them are open at once"
     with Clients(proxy, threads) as clients:
         result = clients.result
+        result.held = held
         while result.changes < changes or result.sessions < sessions:
             serving = set(nodes) - drained
             what = choose.choice(("order", "order", "more", "less", "drain"))
             if what == "more" and len(nodes) < 6:
                 name = next(fresh)
-                nodes[name] = proxy.node(name)
+                nodes[name] = node(name)
                 proxy.report(nodes[name])
             elif what == "less" and len(serving) > 3:
                 name = choose.choice(sorted(serving))
@@ -103,4 +121,9 @@ def churn(proxy: Proxy, changes: int, threads: int, sessions: int = 0, seed: int
             record()
             result.changes += 1
             time.sleep(choose.uniform(0.02, 0.2))
+            if result.changes % 20 == 0:
+                crowd.speak()
+    crowd.speak()
+    until(lambda: all(session.echoed for session in crowd.open()), "each session that is left still echoes")
+    result.cut = [session.node for session in crowd.lost()]
     return result

@@ -8,9 +8,10 @@ from tests.haproxy.proxies import Proxy
 
 
 def test_no_session_is_lost_while_members_change(proxy: Proxy) -> None:
-    result = churn(proxy, changes=40, threads=3)
+    result = churn(proxy, changes=40, threads=3, held=500)
     assert result.sessions > 200
     assert result.unexplained() == []
+    assert result.wrongly_cut() == []
     until(proxy.settled, "the file has what runs")
     assert "reloaded" not in proxy.log()
     assert len(proxy.workers()) == 1

@@ -1,0 +1,220 @@
+"""The registry as the watcher reads it: whatever stands there, and however often it fails to answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from galerist import model as records
+from galerist.registry.contract import Lease, Registry, RegistryDown, Swap, Watch
+from haproxy.control import Row
+from haproxy.exchange import Exchange
+from haproxy.members import MANAGED, read_layout
+from haproxy.model import Policy, Server, model, order
+from haproxy.moving import Overlap
+from haproxy.render import render
+from tests.haproxy.proxies import IDENTITY
+
+ROOT = "/galerist/galera/"
+POLICY = Policy(("127.0.0.1",), 1, 2, 3, ("127.0.0.1",), 4)
+FACTS = {
+    "cluster": "c", "admin_socket": Path("/a"), "state_file": Path("/s"), "socket_mode": "600", "drop_to": "",
+    "wait_file": "",
+}  # fmt: skip
+
+
+class Shelf(Registry):
+    """A registry in memory; ``down`` makes every call fail, ``lost`` so many swaps lose."""
+
+    def __init__(self, values: Mapping[str, str] = {}) -> None:  # noqa: B006 - copied
+        self.values = dict(values)
+        self.down, self.lost, self.swaps = False, 0, 0
+
+    def _ask(self) -> None:
+        if self.down:
+            raise RegistryDown("no endpoint answered")
+
+    def list(self, prefix: str) -> dict[str, str]:
+        self._ask()
+        return {key: value for key, value in self.values.items() if key.startswith(prefix)}
+
+    def get(self, key: str) -> str | None:
+        self._ask()
+        return self.values.get(key)
+
+    def put(self, key: str, value: str) -> None:
+        self._ask()
+        self.values[key] = value
+
+    def delete(self, key: str) -> None:
+        self.values.pop(key, None)
+
+    def swap(self, key: str, former: str | None, value: str) -> Swap:
+        self._ask()
+        self.swaps += 1
+        if self.lost or self.values.get(key) != former:
+            self.lost = max(0, self.lost - 1)
+            return Swap.LOST
+        self.values[key] = value
+        return Swap.WON
+
+    def lease(self, ttl: float) -> Lease:
+        shelf = self
+
+        class Leased(Lease):
+            def publish(self, values: Mapping[str, str]) -> None:
+                shelf._ask()
+                shelf.values.update(values)
+
+            def withdraw(self) -> None:
+                shelf._ask()
+
+        return Leased()
+
+    def watch(self, prefix: str, wake: Callable[[], None]) -> Watch:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        pass
+
+
+def exchange(shelf: Shelf) -> Exchange:
+    return Exchange(shelf, "galera", "p1", 10.0, lambda topic, text: None)
+
+
+def row(number: int, status: str, check: str = "L7OK") -> Row:
+    return Row(number, "10.0.0.1", "-", 1, 2, 1, False, status == "UP", status, check, "", 0.0, 0)
+
+
+STATE = records.State(IDENTITY, records.View("g", 1, ("a", "b")), None, ("a", "b"))
+FAILED_OVER = {("write", "a"): row(1, "DOWN", "L4CON"), ("write", "b"): row(2, "UP")}
+
+
+def test_a_registry_that_fails_is_asked_again_soon_then_less_often() -> None:
+    shelf = Shelf()
+    one = exchange(shelf)
+    assert one.read() is not None and one.pause(urgent=False) == 2.0 and one.pause(urgent=True) == 0.2
+    shelf.down = True
+    waits = []
+    for _ in range(6):
+        assert one.read() is None
+        waits.append(one.pause(urgent=True))
+    assert waits == [0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+    shelf.down = False
+    assert one.read() is not None and one.pause(urgent=False) == 2.0
+
+
+def test_a_failover_is_recorded_at_the_next_try_when_a_swap_is_lost_or_not_answered() -> None:
+    """A proxy that waited for its next turn after that left two writers for seconds."""
+    shelf = Shelf({f"{ROOT}state": records.dump(STATE)})
+    one = exchange(shelf)
+    one.read()
+    shelf.lost = 1
+    assert one.demote(FAILED_OVER, 5.0), "look again at once"
+    one.read()
+    shelf.down = True
+    assert not one.demote(FAILED_OVER, 5.0) and one.pause(urgent=False) == 0.2
+    shelf.down = False
+    one.read()
+    assert one.demote(FAILED_OVER, 5.0)
+    assert records.load(records.State, shelf.values[f"{ROOT}state"]).writer == ("b", "a")
+    assert shelf.swaps == 2
+    one.read()
+    assert not one.demote(FAILED_OVER, 5.0), "once"
+
+
+# -- whatever stands in the registry --------------------------------------------------------
+
+ENDPOINT = records.Endpoint("db.example", "10.0.0.1", 3306, 4567, 9200)
+REPORT = records.Report(
+    "a", "boot", ENDPOINT, records.Server.UP, records.Data.PRESENT, "d", cluster_status="Primary", local_state=4,
+    opened=True,
+)  # fmt: skip
+PROXY = records.ProxyReport("p2", "h", "10.0.0.2", 1, 2, 3, 4, writing=("b",), serving=("a",))
+
+NASTY = st.sampled_from(
+    ["", "a", "b", "10.0.0.9", "fd00::1", "fe80::1%eth0", "fe80::1%\n    server evil 10.9.9.9:1", "db host", "x\nlisten evil",
+     "a:b", "\ud800", "ä", "%", "$HOME", "'\"", "p1", "0", "#"]
+)  # fmt: skip
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | NASTY,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@st.composite
+def spoilt(draw: st.DrawFn, good: object) -> str:
+    """A record in which some values, at any depth, are others; or no record at all."""
+    if draw(st.integers(0, 5)) == 0:
+        return draw(
+            st.text(max_size=40) | st.sampled_from(["[" * 20_000, "{}", "null", "1e999", '{"endpoint": ' * 3000])
+        )
+    value = json.loads(records.dump(good))
+    for _ in range(draw(st.integers(0, 3))):
+        place = value
+        while True:
+            key = (
+                draw(st.sampled_from(sorted(place)))
+                if isinstance(place, dict)
+                else draw(st.integers(0, len(place) - 1))
+            )
+            inner = place[key]
+            if isinstance(inner, dict | list) and inner and draw(st.booleans()):
+                place = inner
+                continue
+            place[key] = draw(NASTY if isinstance(inner, str) else JSON)
+            break
+    return json.dumps(value)
+
+
+NAMES = st.sampled_from(["a", "b", "c", "p1", "p2"]) | NASTY
+CONTENT = st.fixed_dictionaries(
+    {
+        "members/": st.dictionaries(NAMES, spoilt(REPORT), max_size=3),
+        "nodes/": st.dictionaries(NAMES, st.text(max_size=5), max_size=3),
+        "proxies/": st.dictionaries(NAMES, spoilt(PROXY), max_size=3),
+    }
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(CONTENT, st.none() | spoilt(STATE), st.booleans()), min_size=1, max_size=4), st.booleans())
+def test_nothing_in_the_registry_harms_the_watcher_or_gets_into_its_configuration(
+    turns: list[tuple[dict[str, dict[str, str]], str | None, bool]], failed_over: bool
+) -> None:
+    shelf = Shelf()
+    one, overlap = exchange(shelf), Overlap()
+    servers: tuple[Server, ...] = (Server("b", "10.0.0.2", 3306, 9200),)
+    empty = read_layout(render(model((), POLICY), FACTS)).structure
+    for now, (content, state, down) in enumerate(turns):
+        shelf.values = {f"{ROOT}{kind}{name}": text for kind, found in content.items() for name, text in found.items()}
+        if state is not None:
+            shelf.values[f"{ROOT}state"] = state
+        shelf.down = down
+        known = one.read()
+        assert (known is None) == down
+        if known is not None:
+            servers = order(known, servers)
+        made = model(servers, POLICY)
+        layout = read_layout(render(made, FACTS))
+        assert layout.structure == empty, "only lines of servers differ"
+        for listener in MANAGED:
+            assert sorted(line.name for line in layout.servers[listener]) == sorted(server.name for server in servers)
+        one.publish(dataclasses.replace(PROXY, proxy="p1"))
+        overlap.look(("b",), one.elsewhere(), float(now))
+        one.demote(FAILED_OVER if failed_over else {}, 5.0)
+        one.withdraw()
+        assert 0 < one.pause(urgent=False) <= 2.0
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 200_000, "9" * 10_000])
+def test_a_record_of_absurd_depth_or_length_is_malformed(text: str) -> None:
+    with pytest.raises(records.Malformed):
+        records.load(records.State, text)
