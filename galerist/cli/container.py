@@ -31,7 +31,12 @@ def node(config: Path | None, flags: Mapping[str, str | None]) -> int:
         return 78
     logs.setup(settings.log_level, settings.log_format, settings.node)
     check = {key: value for key, value in environ.items() if "PASSWORD" not in key or key.startswith(PREFIX + "CHECK")}
-    return pid1.run(_part("bootstrap", environ), (_part("clustercheck", check),))
+    others = [_part("clustercheck", check)]
+    if settings.drain_file is not None:
+        registry = {key: value for key, value in environ.items() if "PASSWORD" not in key or "REGISTRY" in key}
+        words = ("drain", settings.node, "--while", str(settings.drain_file))
+        others.append(pid1.Part("drain", (sys.executable, "-m", "galerist", *words), registry))
+    return pid1.run(_part("bootstrap", environ), others)
 
 
 def proxy(config: Path | None, flags: Mapping[str, str | None]) -> int:

@@ -60,6 +60,10 @@ class Keys:
         """What each agent answers, while somebody asks."""
         return f"{self.root}reached/"
 
+    def standing(self, node: str) -> str:
+        """Present while a node is drained because a file says so (``galerist drain --while``)."""
+        return f"{self.root}standing/{node}"
+
     @property
     def components(self) -> str:
         """Where confd templates and fleet-era clients look for the SQL listeners."""

@@ -276,6 +276,12 @@ class Settings:
     check_bind: str = _setting(kinds.BIND, "*", "address the health endpoint listens on", _CHECK)
     check_poll: float = _setting(kinds.seconds(0.05, 60), 0.2, "time between two looks at the server", _CHECK)
     check_stale: float = _setting(kinds.seconds(0.1, 600), 0.9, "age at which the last look counts no more", _CHECK)
+    drain_file: Path | None = _setting(
+        kinds.PATH,
+        None,
+        "in a container, the node is drained while this file says something: a pod's annotation",
+        _AGENT,
+    )
     check_disabled_file: Path = _setting(
         kinds.PATH,
         lambda values: values["stamp_dir"] / "disabled",

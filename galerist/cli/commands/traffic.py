@@ -19,8 +19,19 @@ def _timeout(default: int) -> click.Option:
 
 
 def _traffic(name: str) -> Callable[..., int]:
-    def run(config: Path | None, dir: Path | None, node: str | None, timeout: float = 0.0, **flags: Any) -> int:
+    def run(
+        config: Path | None,
+        dir: Path | None,
+        node: str | None,
+        timeout: float = 0.0,
+        file: Path | None = None,
+        **flags: Any,
+    ) -> int:
         settings = settings_unless_dir("list", config, dir, flags)
+        if file is not None and node is not None:
+            from galerist.cli.standing import follow
+
+            return follow(settings, dir, node, file)
         from galerist.cli import traffic
 
         code: int = getattr(traffic, f"{name}_command")(settings, dir, node, timeout)
@@ -43,7 +54,16 @@ for _name, _words, _on in (
     (
         "drain",
         "Lead all clients away from a node and take it out of flow control. Ends when both are done.",
-        [_NODE, _timeout(60)],
+        [
+            _NODE,
+            _timeout(60),
+            click.Option(
+                ["--while", "file"],
+                type=click.Path(path_type=Path),
+                metavar="FILE",
+                help='Run until it is stopped, and keep the node drained as long as this file says something but "no".',
+            ),
+        ],
     ),
     ("undrain", "Let a drained node have clients again.", [_NODE]),
 ):
