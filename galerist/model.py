@@ -318,6 +318,8 @@ def _build(kind: typing.Any, value: typing.Any) -> typing.Any:
     if origin is tuple:
         return tuple(_build(typing.get_args(kind)[0], item) for item in value)
     if dataclasses.is_dataclass(kind):
+        if not isinstance(value, dict):  # a text or a list would do for an empty record
+            raise TypeError(f"{value!r:.80} is no object")
         hints = _hints(kind)
         return kind(**{name: _build(hints[name], value[name]) for name in hints if name in value})  # type: ignore[operator]
     if isinstance(kind, type) and issubclass(kind, enum.Enum):

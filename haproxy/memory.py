@@ -25,7 +25,7 @@ def recall(path: Path) -> tuple[Server, ...]:
         return parse(json.loads(path.read_text()))
     except FileNotFoundError:
         return ()
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         log.warning("%s cannot be read, the registry alone counts: %s", path, error)
         return ()
 
@@ -36,7 +36,10 @@ def parse(value: object) -> tuple[Server, ...]:
         raise TypeError("it is not a list of servers")
     kinds = typing.get_type_hints(Server)
     servers = []
+    needed = {field.name for field in dataclasses.fields(Server) if field.default is dataclasses.MISSING}
     for item in value:
+        if not isinstance(item, dict) or not needed <= item.keys() <= kinds.keys():
+            raise TypeError(f"a server has {', '.join(kinds)}, not {item!r:.80}")
         server = Server(**item)
         for name, kind in kinds.items():
             if type(getattr(server, name)) is not kind:

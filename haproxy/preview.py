@@ -58,14 +58,18 @@ def read_facts(path: Path) -> tuple[Known, tuple[Server, ...]]:
             found = {"servers": found}
         if not isinstance(found, dict) or found.keys() - {"members", "nodes", "state", "servers"}:
             raise TypeError("give an object with members, nodes, state and servers")
-        members = {str(node): json.dumps(report) for node, report in found.get("members", {}).items()}
-        state = found.get("state")
-        nodes = [str(node) for node in found.get("nodes", ())]
+        reports, names, state = found.get("members", {}), found.get("nodes", []), found.get("state")
+        if not isinstance(reports, dict) or not isinstance(names, list):
+            raise TypeError(
+                "give members as an object, a node's name and its report each, and nodes as a list of names"
+            )
+        members = {str(node): json.dumps(report) for node, report in reports.items()}
+        nodes = [str(node) for node in names]
         known = understand(members, nodes, None if state is None else json.dumps(state))
         return known, parse(found.get("servers", []))
     except OSError as error:
         raise Unfit(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise Unfit(f"{path} holds no facts: {error}") from error
 
 

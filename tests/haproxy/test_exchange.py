@@ -214,7 +214,7 @@ def test_nothing_in_the_registry_harms_the_watcher_or_gets_into_its_configuratio
         assert 0 < one.pause(urgent=False) <= 2.0
 
 
-@pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 200_000, "9" * 10_000])
-def test_a_record_of_absurd_depth_or_length_is_malformed(text: str) -> None:
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 200_000, "9" * 10_000, '"x"', "[]", "null", "7"])
+def test_what_is_no_record_or_of_absurd_depth_is_malformed(text: str) -> None:
     with pytest.raises(records.Malformed):
         records.load(records.State, text)
