@@ -17,7 +17,15 @@ TIMEOUT = 20.0
 """Seconds that a client waits for an answer."""
 
 _DUPLICATE = 1062
-_CONNECTION = {1053, 1927, 2003, 2006, 2013, 2055}  # shut down, killed, refused, gone, lost
+_CONNECTION = {
+    0,
+    1053,
+    1927,
+    2003,
+    2006,
+    2013,
+    2055,
+}  # what a lost connection is called: shut down, killed, refused, gone, lost
 
 
 @dataclass(frozen=True)
