@@ -32,6 +32,10 @@ def down(dir: Path | None = None, cluster: str | None = None, wipe: bool = False
     except LocalError as error:
         print(f"galerist down: {error}", file=sys.stderr)
         return error.code
+    except OSError as error:
+        print(f"galerist down: {error.filename or layout.dir}: {error.strerror}; run as the owner of the cluster",
+              file=sys.stderr)  # fmt: skip
+        return 1
 
 
 def say(text: str) -> None:
@@ -110,16 +114,18 @@ def remove(layout: Layout) -> None:
     if layout.sockets() != layout.run:
         shutil.rmtree(layout.sockets(), ignore_errors=True)
     try:
-        for entry in layout.dir.iterdir():
-            if entry == layout.marker:
-                continue
+        for entry in layout.made:
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
             else:
-                entry.unlink()
-        layout.marker.unlink()
+                entry.unlink(missing_ok=True)
+        layout.marker.unlink(missing_ok=True)
+        left = sorted(entry.name for entry in layout.dir.iterdir())
     except OSError as error:
         raise LocalError(f"{layout.dir} cannot be removed: {error}") from error
+    if left:
+        say(f"{layout.dir} is kept for what `galerist up` has not made: {', '.join(left)}")
+        return
     try:
         layout.dir.rmdir()
     except OSError:

@@ -40,11 +40,16 @@ def up(
     the cluster ``galera`` and rsync. With ``detach``, 0 means that all nodes are Synced
     and a statement went through the proxy within ``timeout`` seconds.
     """
+    layout = locate(dir, cluster)
     try:
-        return _up(locate(dir, cluster), nodes, cluster, init_sql, detach, sst_method, timeout, tls)
+        return _up(layout, nodes, cluster, init_sql, detach, sst_method, timeout, tls)
     except LocalError as error:
         print(f"galerist up: {error}", file=sys.stderr)
         return error.code
+    except OSError as error:
+        where = error.filename or layout.dir
+        print(f"galerist up: {where}: {error.strerror}; mend that, or choose another --dir", file=sys.stderr)
+        return 1
 
 
 def _up(

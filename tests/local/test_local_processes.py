@@ -1,5 +1,6 @@
 """Which processes belong to a local cluster, and ending exactly those."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from galerist.local import down, processes, stop
+from galerist.local import down, prepare, processes, stop, up
 from galerist.local.layout import Layout
 from galerist.local.processes import Kind, Part, Process, classify, parts, touches
 
@@ -156,6 +157,38 @@ def test_wipe_keeps_its_hands_off_what_up_has_not_made(tmp_path: Path, capsys: p
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
+def test_wipe_leaves_what_somebody_has_put_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Another cluster in a folder of its own, for instance."""
+    outer, inner = Layout(tmp_path / "c"), Layout(tmp_path / "c/inner")
+    for layout in (outer, inner):
+        prepare.make_dir(layout, "")
+        (layout.dir / "nodes/n1").mkdir()
+    (outer.dir / "notes").write_text("mine")
+    assert down.down(dir=outer.dir, wipe=True, yes=True) == 0
+    assert sorted(entry.name for entry in outer.dir.iterdir()) == ["inner", "notes"]
+    assert (inner.dir / "nodes/n1").is_dir()
+    assert "is kept for what `galerist up` has not made: inner, notes" in capsys.readouterr().out
+    assert down.down(dir=outer.dir, wipe=True, yes=True) == 78  # it is nobody's cluster any more
+
+
+def test_a_disk_that_is_full_or_a_loop_of_links_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    assert up.up(dir=tmp_path / "loop", detach=True) == 1
+    assert "Too many levels of symbolic links" in capsys.readouterr().err
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(prepare, "read_plan", full)
+    assert up.up(dir=tmp_path / "c", detach=True) == 1
+    assert (
+        capsys.readouterr().err
+        == f"galerist up: {tmp_path / 'c'}: No space left on device; mend that, or choose another --dir\n"
+    )
+
+
 def test_wipe_follows_no_links(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     kept.mkdir()
@@ -163,7 +196,7 @@ def test_wipe_follows_no_links(tmp_path: Path) -> None:
     layout = Layout(tmp_path / "c")
     layout.dir.mkdir()
     layout.marker.touch()
-    (layout.dir / "link").symlink_to(kept)
+    layout.node("n1").parent.symlink_to(kept)
     assert down.down(dir=layout.dir, wipe=True, yes=True) == 0
     assert not layout.dir.exists()
     assert (kept / "file").read_text() == "mine"
