@@ -87,7 +87,9 @@ def switch(settings: Settings, reason: str | None) -> int:
         else:
             write_atomically(path, f"{reason}\n", mode=0o644)
     except OSError as error:
-        print(f"clustercheck cannot change {path}: {error.strerror}. Run it as the node's own user.", file=sys.stderr)
+        lost = isinstance(error, FileNotFoundError)
+        remedy = "Give it the settings of this node's clustercheck" if lost else "Run it as the node's own user"
+        print(f"clustercheck cannot change {path}: {error.strerror}. {remedy}.", file=sys.stderr)
         return 1
     print("This node is not disabled by hand." if reason is None else f"No new clients while {path} exists.")
     return 0

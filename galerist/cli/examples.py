@@ -12,6 +12,8 @@ galerist bootstrap --node n1 --host db1.example --expect n1,n2,n3 \\
     "clustercheck": """
 galerist clustercheck --config /etc/galerist.toml
 curl -i http://db1.example:9200/
+galerist clustercheck --config /etc/galerist.toml --disable "kernel upgrade"
+galerist clustercheck --config /etc/galerist.toml --once --page /ready
 """,
     "haproxy": """
 galerist haproxy --registry etcd3://reg1,reg2,reg3 --proxy-host lb1.example

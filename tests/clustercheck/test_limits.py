@@ -198,6 +198,11 @@ def test_the_programs_switch_and_the_classic_way(check: Check, tmp_path: Path) -
     assert body == "Percona XtraDB Cluster Node is not synced.\n"
     assert run("--once", "--page", "/live").returncode == 0
     assert run("--once", "--page", "/nowhere").returncode == 2
+    for words in (["--page", "/live"], ["--disable", "x", "--enable"], ["--once", "--enable"]):
+        assert run(*words).returncode == 2, words
+    done = run("--disable", "x", "--check-disabled-file", str(tmp_path / "none/disabled"))
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "Give it the settings of this node's clustercheck" in done.stderr
 
 
 def test_once_under_inetd(check: Check) -> None:

@@ -64,7 +64,6 @@ def _arbitrator(config: Path | None, **flags: Any) -> int:
         click.Option(
             ["--page"],
             type=click.Choice(["/", "/write", "/read", "/donor", "/live", "/ready"]),
-            default="/",
             help="What --once asks. [/]",
         ),
         click.Option(["--disable"], metavar="REASON", help="Take no new clients from now on, and end."),
@@ -73,7 +72,13 @@ def _arbitrator(config: Path | None, **flags: Any) -> int:
     ],
     SETTINGS,
 )
-def _clustercheck(config: Path | None, once: bool, page: str, disable: str | None, enable: bool, **flags: Any) -> int:
+def _clustercheck(
+    config: Path | None, once: bool, page: str | None, disable: str | None, enable: bool, **flags: Any
+) -> int:
+    if once + (disable is not None) + enable > 1:
+        raise click.UsageError("--once, --disable and --enable are three different things: give one of them.")
+    if page is not None and not once:
+        raise click.UsageError("--page is what --once asks: give --once too.")
     settings = load_settings("clustercheck", config, flags)
     if disable is not None or enable:
         from clustercheck.app import switch
@@ -82,7 +87,7 @@ def _clustercheck(config: Path | None, once: bool, page: str, disable: str | Non
     if once:
         from clustercheck.app import look_once
 
-        return look_once(settings, page)
+        return look_once(settings, page or "/")
     log(settings, settings.node)
     from clustercheck.app import main
 
