@@ -265,13 +265,14 @@ class LocalNode:
         look = self.look()
         if look.server is not Server.DOWN:
             return
-        self._stamps.change(attempt=attempt)
+        self._stamps.change(attempt=attempt, fresh=look.stamp.fresh and look.data is Data.EMPTY)
         self._write_config(attempt.cluster_name, ())
         run = self._new_run(attempt.nonce)
         if look.data is Data.EMPTY:
             if look.stamp.fresh:  # our own, never recorded: half made, perhaps
                 disk.wipe(self._places.datadir)
-            self._stamps.change(fresh=True)
+            self._launcher.make_datadir()
+            disk.mark(self._places.datadir, self._stamps.change(fresh=True))
             self._planned = Planned(self._launcher.initialise(), run, self._log.size())
             return
         self._start(run, look.position, bootstrap=True, full=False)

@@ -10,10 +10,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from galerist.files import write_atomically
 from galerist.galera.positions import is_zero, parse_grastate
 from galerist.galera.stamp import Stamp
 from galerist.model import Data, Position
 
+MARK = "made-by-galerist"
 _PROVIDER_FILES = frozenset({"galera.cache", "grastate.dat", "gvwstate.dat", "sst_in_progress", "aria_log_control"})
 
 
@@ -36,7 +38,7 @@ def inspect(datadir: Path, stamp: Stamp, tainted: bool) -> Found:
         names = {entry.name for entry in datadir.iterdir()} - {"lost+found"}
         if tainted:
             return Found(Data.TAINTED, problem="a state transfer into it was cut off")
-        if stamp.fresh and stamp.identity is None:
+        if stamp.fresh and stamp.identity is None and _made_for(datadir, stamp):
             return Found(Data.EMPTY)  # initialised by galerist for a bootstrap that was never recorded
         if "mysql" not in names:
             ours = stamp.identity is not None or stamp.attempt is not None
@@ -57,6 +59,19 @@ def inspect(datadir: Path, stamp: Stamp, tainted: bool) -> Found:
     if state is None or state.seqno < 0 or is_zero(state):
         return Found(Data.PRESENT)
     return Found(Data.PRESENT, state)
+
+
+def mark(datadir: Path, stamp: Stamp) -> None:
+    """Note durably, before anything else is in it, that galerist makes this datadir for this stamp. Data that somebody
+    puts in its place have no such mark, and are no leftovers of a bootstrap that may be removed. Raises OSError."""
+    write_atomically(datadir / MARK, stamp.disk + "\n", mode=0o644)
+
+
+def _made_for(datadir: Path, stamp: Stamp) -> bool:
+    try:
+        return (datadir / MARK).read_text(errors="replace").strip() == stamp.disk
+    except FileNotFoundError:
+        return False
 
 
 def opened_by(datadir: Path) -> int | None:

@@ -148,12 +148,15 @@ class Launcher:
         """Write the server's option file; it may hold the password of the state transfer."""
         write_atomically(self.places.config, text, mode=0o600, owner=self.owner if os.geteuid() == 0 else None)
 
+    def make_datadir(self) -> None:
+        """Make the datadir, and give it to the server. Raises OSError."""
+        self.places.datadir.mkdir(parents=True, exist_ok=True)
+        self.give(self.places.datadir)
+        self.places.datadir.chmod(0o750)
+
     def initialise(self) -> subprocess.Popen[bytes]:
         """Begin to make the system tables in an empty datadir."""
         places = self.places
-        places.datadir.mkdir(parents=True, exist_ok=True)
-        self.give(places.datadir)
-        places.datadir.chmod(0o750)
         program = shutil.which("mariadb-install-db") or "mariadb-install-db"
         return self._spawn(
             [

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from galerist.galera.datadir import inspect, opened_by
+from galerist.galera.datadir import inspect, mark, opened_by
 from galerist.galera.stamp import Stamp
 from galerist.model import ZERO_UUID, Attempt, Data, Generation, Identity, Position
 
@@ -63,8 +63,17 @@ def test_a_transfer_into_a_foreign_folder_was_cut_off(tmp_path: Path) -> None:
 
 def test_what_galerist_initialised_and_nobody_opened_is_empty(tmp_path: Path) -> None:
     there = folder(tmp_path / "d", "mysql/", "ibdata1")
+    mark(there, Stamp("disk"))
     assert inspect(there, Stamp("disk", fresh=True), tainted=False).data is Data.EMPTY
     assert inspect(there, Stamp("disk", OURS.identity, fresh=True), tainted=False).data is Data.PRESENT
+
+
+def test_data_that_somebody_put_where_a_bootstrap_was_begun_are_no_leftovers(tmp_path: Path) -> None:
+    there = folder(tmp_path / "d", "mysql/", "ibdata1", state=(UUID, 12))
+    for attempt in (None, Attempt("g2", None, "galera-g2")):
+        assert inspect(there, Stamp("disk", attempt=attempt, fresh=True), tainted=False).data is Data.PRESENT
+    mark(there, Stamp("another disk"))  # a copy of what was made elsewhere
+    assert inspect(there, Stamp("disk", fresh=True), tainted=False).data is Data.PRESENT
 
 
 @pytest.mark.parametrize("stamp", [NEW, OURS, Stamp("disk", attempt=Attempt("g2", None, "galera-g2"))])
