@@ -127,6 +127,11 @@ class Loader:
         if record is None and (marker := self._marker()) is not None:
             self._registry.swap(self._key, raw, dump(marker))
             return
+        if record is None and (table := self._occupied()):
+            error = f"there are tables already ({table}), nothing was loaded; over them it is loaded only by order"
+            log.error("%s: galerist load --retry", error)
+            self._registry.swap(self._key, raw, dump(Initialisation("failed", by=facts.me.node, error=error)))
+            return
         mine = Initialisation("running", by=facts.me.node, boot=self._boot)
         if self._registry.swap(self._key, raw, dump(mine)) is not Swap.WON:
             return
@@ -216,13 +221,27 @@ class Loader:
             _finish(client)
 
     def _marker(self) -> Initialisation | None:
+        return read_record(self._ask(f"SELECT record FROM {MARKER} WHERE id = 1;\n"))
+
+    def _occupied(self) -> str | None:
+        """A table of somebody's, if there is any: this data is no new cluster's, and a dump may drop what it finds."""
+        return self._ask(
+            "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME) FROM information_schema.TABLES"
+            " WHERE TABLE_SCHEMA NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys', 'galerist') LIMIT 1;\n"
+        )
+
+    def _ask(self, question: str) -> str | None:
+        """The answer of the node's own server, None if there is no row or no such table."""
         with self._mariadb(database="", output=subprocess.PIPE) as client:
-            out, error = client.communicate(f"SELECT record FROM {MARKER} WHERE id = 1;\n".encode(), timeout=30)
+            try:
+                out, error = client.communicate(question.encode(), timeout=30)
+            except subprocess.TimeoutExpired:
+                raise RegistryError("the server does not answer") from None
         if client.returncode != 0:
             if b"ERROR 1146" in error or b"ERROR 1049" in error:  # no such table, no such database
                 return None
-            raise RegistryError(f"the marker in the database cannot be read: {error.decode(errors='replace').strip()}")
-        return read_record(out.decode().strip() or None)
+            raise RegistryError(f"the server does not say what it holds: {error.decode(errors='replace').strip()}")
+        return out.decode().strip() or None
 
     @contextmanager
     def _mariadb(

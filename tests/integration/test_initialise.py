@@ -128,6 +128,29 @@ def test_a_dump_that_fails_in_its_middle_is_shown_and_tried_again_by_order_only(
         assert one.sql("n1", "SELECT a FROM loaded ORDER BY a") == ((1,), (4,))
 
 
+def test_a_dump_is_not_loaded_over_tables_that_are_there(tmp_path: Path) -> None:
+    """A cluster that was adopted, or one to whose settings the dump was added later."""
+    dump = tmp_path / "schema.sql"
+    dump.write_text("DROP TABLE IF EXISTS app.loaded;\nCREATE TABLE app.loaded (a INT PRIMARY KEY);\n")
+    with Cluster(1) as one:
+        one.up()
+        one.sql("n1", "CREATE TABLE loaded (a INT PRIMARY KEY)")
+        one.sql("n1", "INSERT INTO loaded VALUES (7)")
+        one.stop("n1")
+        one.own = {"n1": {"init_sql": [str(dump)]}}
+        one.write_files()
+        one.up()
+        one.until(lambda: (record := one.init()) is not None and record.status == "failed", "it is refused")
+        record = one.init()
+        assert record is not None
+        assert "app.loaded" in record.error
+        assert one.sql("n1", "SELECT a FROM loaded") == ((7,),)
+        ordered = galerist("load", "--retry", "--dir", str(one.layout.dir))
+        assert ordered.returncode == 0, ordered.stderr
+        one.until(lambda: (record := one.init()) is not None and record.status == "done", "it is loaded by order")
+        assert one.sql("n1", "SELECT a FROM loaded") == ()
+
+
 def test_a_load_that_dies_with_its_agent_is_shown_as_failed(tmp_path: Path) -> None:
     dump = tmp_path / "slow.sql"
     dump.write_text("CREATE TABLE app.loaded (a INT PRIMARY KEY);\nSELECT SLEEP(600);\n")
