@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 import time
 from dataclasses import replace
@@ -11,6 +13,8 @@ from pathlib import Path
 from galerist.files import write_atomically
 from galerist.galera.config import authority
 from galerist.model import Report, State, dump, load
+
+log = logging.getLogger("galerist.bootstrap")
 
 
 class Notes:
@@ -23,6 +27,7 @@ class Notes:
         self._state = State()
         self._heard: float | None = None  # when the registry last answered, on the wall clock
         self._peers: list[dict[str, object]] | None = None
+        self._trouble: int | None = None  # why the last write failed
 
     def donors(self, node: str) -> tuple[str, ...]:
         """Those of the others that the writer's clients would miss least: the last in the order first, the writer not."""
@@ -49,8 +54,7 @@ class Notes:
             for report in others
         )
         text = json.dumps({"state": dump(state), "others": [dump(report) for report in stable]})
-        if text != self._text:
-            write_atomically(self._kept, text, mode=0o600)
+        if text != self._text and self._write(self._kept, text, 0o600):
             self._text = text
 
     def remembered(self) -> tuple[State, tuple[Report, ...]]:
@@ -94,8 +98,26 @@ class Notes:
             },
             sort_keys=True,
         )
-        if not self._told.exists() or self._told.read_text() != text:
-            write_atomically(self._told, text, mode=0o644)
+        with contextlib.suppress(FileNotFoundError):
+            if self._told.read_text() == text:
+                self._date()
+                return
+        if self._write(self._told, text, 0o644):
+            self._date()
+
+    def _date(self) -> None:
+        """The age of the file tells how old the news of the other members are, also when this agent has died."""
         if self._heard is not None:
-            # Its age tells how old the news of the other members are, also when this agent has died.
             os.utime(self._told, (self._heard, self._heard))
+
+    def _write(self, path: Path, text: str, mode: int) -> bool:
+        """A disk that is full must not end the agent: the next pass tries again."""
+        try:
+            write_atomically(path, text, mode=mode)
+        except OSError as error:
+            if error.errno != self._trouble:
+                log.error("%s cannot be written: %s. It is tried again at each pass.", path, error.strerror)
+            self._trouble = error.errno
+            return False
+        self._trouble = None
+        return True
