@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import operator
+import resource
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -22,6 +23,9 @@ REQUEST_TIME = 5
 
 CONNECTIONS = 800
 """Connections at a time. Of more, those that have waited longest without a whole request are closed."""
+
+SPARE = 200
+"""Files that connections leave to the poller, the probe, the agent's file and the agent check."""
 
 HEADERS, BODY = 4096, 1024
 """Bytes at most; nothing here needs a body."""
@@ -64,12 +68,13 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
 
 class _Server(TcpWSGIServer):  # type: ignore[misc]
     channel_class = _Channel
+    places = CONNECTIONS
 
     def pull_trigger(self) -> None:
         """Nobody else's loop is to be woken."""
 
     def readable(self) -> bool:
-        if len(self._map) >= CONNECTIONS:
+        if len(self._map) >= self.places:
             self._make_room()
         return bool(super().readable())
 
@@ -80,15 +85,27 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]
             if isinstance(channel, HTTPChannel) and not channel.requests and not channel.total_outbufs_len
         ]
         waiting.sort(key=operator.attrgetter("last_activity"))
-        for channel in waiting[: CONNECTIONS // 10]:
+        for channel in waiting[: self.places // 10]:
             channel.will_close = True
+
+
+def _places() -> int:
+    """How many connections there may be at a time. Where files are short, clients must not use up those that the
+    poller needs: it could not ask the server any more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS + SPARE
+    if soft < wanted and soft != resource.RLIM_INFINITY:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return CONNECTIONS if soft == resource.RLIM_INFINITY else max(10, min(CONNECTIONS, soft - SPARE))
 
 
 def serve(application: Callable[..., Any], sockets: list[socket.socket]) -> None:
     """Until SystemExit, which a signal handler may raise."""
+    places = _Server.places = _places()
     adjustments = Adjustments(
         sockets=sockets,
-        connection_limit=CONNECTIONS + 200,
+        connection_limit=places + SPARE // 2,
         channel_timeout=REQUEST_TIME,
         cleanup_interval=2,
         max_request_header_size=HEADERS,

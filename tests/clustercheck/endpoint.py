@@ -21,7 +21,10 @@ PATIENCE = 20.0  # s
 class Check:
     """``galerist clustercheck`` for one server's socket; ``more`` are further flags."""
 
-    def __init__(self, folder: Path, server_socket: Path, more: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self, folder: Path, server_socket: Path, more: Mapping[str, object] | None = None, files: int | None = None
+    ) -> None:
+        """``files``: how many it may open."""
         (self.port,) = free_ports(1)
         folder.mkdir(exist_ok=True)
         self.disabled = folder / "disabled"
@@ -38,7 +41,8 @@ class Check:
         self.flags = [text for name, value in flags.items() for text in (f"--{name}", str(value))]
         self.command = [sys.executable, "-m", "galerist", "clustercheck", *self.flags]
         self.log = (folder / "log").open("w+")
-        self.process = subprocess.Popen(self.command, stderr=self.log)
+        limit = [] if files is None else ["prlimit", f"--nofile={files}:{files}"]
+        self.process = subprocess.Popen([*limit, *self.command], stderr=self.log)
 
     def ask(self, method: str = "GET", path: str = "/") -> tuple[int, str]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
@@ -99,8 +103,8 @@ class Check:
 
 
 @contextlib.contextmanager
-def checking(folder: Path, server_socket: Path, **more: object) -> Iterator[Check]:
-    one = Check(folder, server_socket, {name.replace("_", "-"): value for name, value in more.items()})
+def checking(folder: Path, server_socket: Path, files: int | None = None, **more: object) -> Iterator[Check]:
+    one = Check(folder, server_socket, {name.replace("_", "-"): value for name, value in more.items()}, files)
     try:
         one.wait_for_answer()
         yield one

@@ -149,6 +149,16 @@ def test_slow_clients_starve_nobody(check: Check) -> None:
             client.close()
 
 
+def test_clients_use_up_no_file_that_the_poller_needs(tmp_path: Path) -> None:
+    with checking(tmp_path / "check", tmp_path / "none.sock", files=300) as check, contextlib.ExitStack() as stack:
+        check.wait_for(503, "No such file")
+        for _ in range(400):
+            stack.enter_context(socket.create_connection(("127.0.0.1", check.port), 5))
+        for _ in range(10):
+            assert "No such file" in check.ask()[1]  # not "Too many open files"
+            time.sleep(0.1)
+
+
 def still_open(client: socket.socket) -> bool:
     try:
         client.send(b"b")
