@@ -243,11 +243,17 @@ def parse(said: Mapping[str, str]) -> Facts:
         sst_method=said.get("wsrep_sst_method", worst.sst_method),
         desync=said.get("wsrep_desync") != "OFF",
         read_only=said.get("read_only") != "OFF",  # later servers know more than ON
-        members=tuple(one for one in said.get("wsrep_incoming_addresses", "").split(",") if one),
+        members=_members(said.get("wsrep_incoming_addresses", "")),
         cluster_size=_number(said.get("wsrep_cluster_size")),
         cluster_uuid=said.get("wsrep_cluster_state_uuid", ""),
         recv_queue=_number(said.get("wsrep_local_recv_queue")),
     )
+
+
+def _members(listed: str) -> tuple[str, ...]:
+    """Listeners by the text of ``wsrep_incoming_addresses``; none where one of them is not named. An arbitrator has none."""
+    found = tuple(one for one in listed.split(",") if one)
+    return () if "AUTO" in found else found
 
 
 def numbers(said: Mapping[str, str]) -> dict[str, float]:

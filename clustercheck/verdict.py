@@ -228,7 +228,7 @@ def _drains(status: Status, policy: Policy) -> Iterator[tuple[str, str, bool]]:
         yield "joined", "joined, and still catching up", False
     elif facts.local_state == DONOR:
         if not policy.available_when_donor:
-            yield "donor", "donor of a state transfer", False
+            yield "donor", "donor of a state transfer, or stopped by a backup or a lock of all tables", False
         elif facts.sst_method != "mariabackup":
             yield "donor", f"donor of a state transfer by {facts.sst_method}, which blocks it", False
     if policy.max_queue is not None and facts.recv_queue is not None and facts.recv_queue > policy.max_queue:

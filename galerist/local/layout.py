@@ -95,7 +95,16 @@ class Layout:
     @property
     def made(self) -> tuple[Path, ...]:
         """All that `up` makes in DIR, but for the marker: what may be wiped. Whatever else is there is somebody's."""
-        folders = (self.run, self.dir / "nodes", self.proxy, self.logs, self.etcd, self.dir / "secrets", self.tmp, self.tls)
+        folders = (
+            self.run,
+            self.dir / "nodes",
+            self.proxy,
+            self.logs,
+            self.etcd,
+            self.dir / "secrets",
+            self.tmp,
+            self.tls,
+        )
         return (*folders, self.plan, self.settings, self.client, self.dashboard_settings)
 
     def log(self, child: str) -> Path:

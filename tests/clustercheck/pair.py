@@ -35,10 +35,16 @@ class Member(Server):
         text = self.config.read_text().replace("wsrep_node_name = n1", f"wsrep_node_name = {name}")
         text = text.replace("gcache.size=8M", f"gcache.size=8M;pc.weight={weight}")
         text += f"wsrep_sst_receive_address = 127.0.0.1:{sst}\nwsrep_sst_auth = root:\nloose_innodb_io_capacity = 200\n"
+        text += f"wsrep_node_incoming_address = {self.incoming}\n"
         self.config.write_text(text)
         found = re.search(r"gmcast.listen_addr=tcp://([0-9.:]+)", text)
         assert found is not None
         self.gcomm = found[1]
+
+    @property
+    def incoming(self) -> str:
+        """Where it listens, as it tells the group."""
+        return f"127.0.0.1:{self.sql_port}"
 
     @property
     def runs(self) -> bool:

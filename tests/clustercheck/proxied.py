@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pymysql
+
 from tests.clustercheck.endpoint import Check, checking
 from tests.clustercheck.pair import Member, two_servers
 from tests.support.ports import free_ports
@@ -71,8 +73,8 @@ class Pair:
         """What the agents say of one another."""
         ports = self.check_one.port, self.check_two.port
         base = {"host": "127.0.0.1", "port": 1}
-        two = {**base, "node": "n2", "check_port": ports[1], "usable": two_usable}
-        one = {**base, "node": "n1", "check_port": ports[0], "usable": one_usable}
+        two = {**base, "node": "n2", "check_port": ports[1], "usable": two_usable, "incoming": self.two.incoming}
+        one = {**base, "node": "n1", "check_port": ports[0], "usable": one_usable, "incoming": self.one.incoming}
         self.check_one.tell("n1", writer=["n1", "n2"], peers=[two])
         self.check_two.tell("n2", writer=["n1", "n2"], peers=[one])
 
@@ -141,10 +143,21 @@ def rejoin(pair: Pair) -> None:
     pair.two.run("SET GLOBAL wsrep_provider_options = 'gmcast.isolate=0'")
 
 
+def disconnect(pair: Pair) -> None:
+    with contextlib.suppress(pymysql.MySQLError):  # the session has no cluster any more
+        pair.two.run("SET GLOBAL wsrep_cluster_address = ''")
+
+
+def reconnect(pair: Pair) -> None:
+    pair.two.run(f"SET GLOBAL wsrep_cluster_address = 'gcomm://{pair.one.gcomm}'")
+
+
 STATES = {
     "desynced": (global_("wsrep_desync", "ON", "OFF"), 404, "wsrep_desync", "NOLB", "DRAIN"),
     "read only": (global_("read_only", "ON", "OFF"), 404, "read_only", "NOLB", "DRAIN"),
     "rejects": (global_("wsrep_reject_queries", "ALL", "NONE"), 503, "wsrep_reject_queries", "DOWN", "DOWN"),
+    "replicates nothing": (global_("wsrep_on", "OFF", "ON"), 503, "wsrep_on is OFF", "DOWN", "DOWN"),
+    "disconnected": ((disconnect, reconnect), 503, "Disconnected", "DOWN", "DOWN"),
     "non-Primary": ((cut, rejoin), 503, "not Primary", "DOWN", "DOWN"),
     "frozen": (
         (lambda pair: pair.two.signal(19), lambda pair: pair.two.signal(18)),  # SIGSTOP, SIGCONT
@@ -225,6 +238,59 @@ def long_alter(pair: Pair, rows: int, seconds: float) -> float:
     until_probed(pair.check_one, pair.check_two)
     pair.one.run("DROP DATABASE big")
     return length
+
+
+def long_statement(member: Member, seconds: float) -> None:
+    """A statement in total order isolation in the database ``behind`` that takes each node about so long."""
+    size, count = 100_000, 200
+    began = time.monotonic()
+    member.query(f"SELECT BENCHMARK({count}, SHA2(REPEAT('x', {size}), 512))")
+    rows = int(count * seconds / (time.monotonic() - began))
+    member.run(
+        "CREATE OR REPLACE TABLE behind.big (id INT PRIMARY KEY)",
+        f"INSERT INTO behind.big SELECT seq FROM behind.seq_1_to_{rows}",
+        f"ALTER TABLE behind.big ADD CHECK (SHA2(CONCAT(id, REPEAT('x', {size})), 512) <> ''), ALGORITHM=COPY",
+    )
+
+
+def huge_commit(pair: Pair, rows: int, fragment: int) -> tuple[float, tuple[float, float], set[str]]:
+    """One transaction of so many rows of 900 bytes, replicated in fragments of so many bytes (0: in one piece):
+    seconds its COMMIT took, the longest that a probe of each node waited, and all answers."""
+    pair.one.run(
+        "CREATE OR REPLACE DATABASE huge",
+        "CREATE TABLE huge.t (id INT PRIMARY KEY, x VARCHAR(1000))",
+        "SET GLOBAL wsrep_max_ws_size = 2147483647",
+    )
+    until_probed(pair.check_one, pair.check_two)
+    longest, codes = [0.0, 0.0], set()
+
+    def look() -> None:
+        for number, check in enumerate((pair.check_one, pair.check_two)):
+            said = check.status()
+            codes.add(str(said["code"]))
+            longest[number] = max(longest[number], said["probe"]["pending"] or 0.0)
+        time.sleep(0.1)
+
+    with pair.one.session() as cursor, ThreadPoolExecutor(1) as executor:
+        cursor.execute(f"SET SESSION wsrep_trx_fragment_size = {fragment}")
+        cursor.execute("BEGIN")
+        filling = executor.submit(
+            cursor.execute, f"INSERT INTO huge.t SELECT seq, REPEAT('x', 900) FROM huge.seq_1_to_{rows}"
+        )
+        while not filling.done():
+            look()
+        filling.result()
+        began = time.monotonic()
+        committing = executor.submit(cursor.execute, "COMMIT")
+        while not committing.done():
+            look()
+        committing.result()
+        took = time.monotonic() - began
+        while pair.two.query("SELECT COUNT(*) FROM huge.t")[0][0] != rows:
+            look()
+    until_probed(pair.check_one, pair.check_two)
+    pair.one.run("DROP DATABASE huge")
+    return took, (longest[0], longest[1]), codes
 
 
 def in_rotation(pair: Pair) -> set[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from tests.clustercheck.proxied import STATES, Pair, code, delay, long_alter, two_nodes, until_probed
+from tests.clustercheck.proxied import STATES, Pair, code, delay, long_alter, long_statement, two_nodes, until_probed
 
 SOON = 1.0
 """Seconds from the fact to the answer."""
@@ -29,7 +30,7 @@ def test_joiner_and_donor_while_the_transfer_lasts(pair: Pair) -> None:
     pair.until_proxied("n1", "UP")
     pair.two.join(pair.one)
     with pair.one.held_transfer():
-        pair.check_one.wait_for(200, "donor of a state transfer; stays, since no other node is usable")
+        pair.check_one.wait_for(200, "stays, since no other node is usable")
         assert pair.check_one.status()["probe"]["state"] == "resting"
         assert (code(pair.check_one, "/donor"), code(pair.check_one, "/write")) == (200, 200)
         assert (code(pair.check_two), code(pair.check_two, "/ready"), code(pair.check_two, "/live")) == (503, 503, 200)
@@ -38,6 +39,10 @@ def test_joiner_and_donor_while_the_transfer_lasts(pair: Pair) -> None:
         assert pair.check_one.wait_for(404, "donor of a state transfer") < SOON
         assert code(pair.check_one, "/read?max_lag=1000") == 200
         assert pair.until_proxied("n1", "NOLB") < SEEN
+        pair.one.run("SET GLOBAL wsrep_sst_donor_rejects_queries = ON")
+        assert pair.check_one.wait_for(503, "wsrep_sst_donor_rejects_queries is ON") < SOON
+        pair.until_proxied("n1", "DOWN")
+        pair.one.run("SET GLOBAL wsrep_sst_donor_rejects_queries = OFF")
         time.sleep(2)  # long after the server began to answer nothing
         assert code(pair.check_two, "/live") == 200
     pair.settle()
@@ -78,6 +83,42 @@ def test_a_node_whose_applier_has_failed_leaves_and_comes_back(pair: Pair) -> No
         pair.tell()
         assert code(pair.check_two) == 404
     pair.settle()
+
+
+def test_a_node_that_catches_up_lags_and_is_joined(pair: Pair) -> None:
+    """Joined, between desynced and synced: as long as a statement takes that came after the end of the desync."""
+    pair.settle()
+    pair.one.run("CREATE OR REPLACE DATABASE behind", "CREATE TABLE behind.t (i INT PRIMARY KEY AUTO_INCREMENT)")
+    pair.two.run("SET GLOBAL wsrep_desync = ON")
+    with pair.two.failed_applier():
+        pair.two.run("SET GLOBAL wsrep_desync = OFF")  # it will hear of that in its turn
+        long_statement(pair.one, 4.0)
+        pair.one.run(*["INSERT INTO behind.t VALUES ()"] * 30)
+        pair.check_two.wait_for(404, "write-sets wait to be applied, at most 9", path="/read?max_lag=9")
+        assert code(pair.check_two) == 404
+    assert pair.check_two.wait_for(404, "joined, and still catching up") < SOON
+    assert pair.two.state() == "3"
+    assert code(pair.check_two, "/read?max_lag=1000") == 200
+    pair.until_proxied("n2", "NOLB")
+    pair.settle()
+    pair.one.run("DROP DATABASE behind")
+
+
+def test_a_node_that_is_killed_is_named_no_more_though_its_agent_says_nothing(pair: Pair) -> None:
+    pair.settle()
+    assert [node["node"] for node in peers(pair)] == ["n1", "n2"]
+    pair.two.kill()
+    pair.until_proxied("n2", "DOWN")
+    end = time.monotonic() + 20
+    while [node["node"] for node in peers(pair)] != ["n1"]:  # Galera waits for five seconds before it counts as gone
+        assert time.monotonic() < end, pair.check_one.status()
+        time.sleep(0.1)
+    pair.settle()
+
+
+def peers(pair: Pair) -> list[dict[str, object]]:
+    said: list[dict[str, object]] = json.loads(pair.check_one.ask(path="/peers")[1])["peers"]
+    return said
 
 
 def test_a_long_alter_leaves_every_node_in_rotation(pair: Pair) -> None:

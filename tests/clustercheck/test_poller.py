@@ -47,6 +47,7 @@ def test_rows_become_facts() -> None:
 def test_no_rows_are_the_worst_facts() -> None:
     assert parse({}) == Facts()
     assert parse({"wsrep_local_state": "soon"}).local_state is None
+    assert parse({"wsrep_incoming_addresses": "db1:3306,AUTO"}).members == ()
 
 
 DECIDES = {

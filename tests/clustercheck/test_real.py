@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +68,37 @@ def test_a_killed_connection_is_made_anew_within_the_poll(check: Check, server: 
         assert check.ask()[0] == 200
     rows = server.query("SHOW PROCESSLIST")
     assert [row[0] for row in rows if row[1] == "galerist_check"] != ours
+
+
+def test_a_changed_password_is_taken_from_its_file(server: Server, tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("one\n")
+    server.query("CREATE USER changing@localhost IDENTIFIED BY 'one'")
+    with checking(tmp_path / "check", server.socket, check_user="changing", check_password_file=secret) as check:
+        check.wait_for(200, "synced")
+        server.query("ALTER USER changing@localhost IDENTIFIED BY 'two'")
+        for row in server.query("SHOW PROCESSLIST"):
+            if row[1] == "changing":
+                server.query(f"KILL {row[0]}")
+        check.wait_for(503, "Access denied")
+        secret.write_text("two\n")
+        check.wait_for(200, "synced")
+
+
+def test_limits_that_were_set_for_clients_do_not_touch_it(check: Check, server: Server) -> None:
+    server.query("SET GLOBAL max_statement_time = 0.001")
+    server.query("SET GLOBAL wait_timeout = 1")
+    try:
+        for row in server.query("SHOW PROCESSLIST"):
+            if row[1] == "galerist_check":
+                server.query(f"KILL {row[0]}")
+        end = time.monotonic() + 3.0
+        while time.monotonic() < end:
+            assert check.ask()[0] == 200
+            time.sleep(0.05)
+    finally:
+        server.query("SET GLOBAL max_statement_time = 0")
+        server.query("SET GLOBAL wait_timeout = 28800")
 
 
 def test_desync_drains(check: Check, server: Server) -> None:

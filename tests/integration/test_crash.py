@@ -97,9 +97,14 @@ def test_a_drained_node_says_so_itself_to_every_proxy(three: Cluster) -> None:
     assert (ask("n3", "/read")[0], ask("n3", "/live")[0], ask("n1")[0]) == (404, 200, 200)
     three.kill("etcd")
     three.kill("n3")
+    three.kill("n2")
+    three.kill_server("n2")
     three.start("n3")
     three.stays(drained, "the next agent knows of it without the registry", 5.0)
+    three.until(lambda: listed() == {"n1"}, "n1 names nobody whom its server knows to have left")
+    assert json.loads(ask("n1", "/peers")[1])["heard_ago"] > 5.0
     three.start("etcd")
+    three.start("n2")
     three.serving("n1", "n2")
     three.until(lambda: three.member("n3")["state"] == "desynced", "n3 reports again")
     assert drained() and desynced("n3") == "ON"
