@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ def cross_checks(values: Mapping[str, Any], bad: set[str], origins: Mapping[str,
                 former = taken.setdefault(values[key], key)
                 if former != key:
                     yield problem(key, f"is the port of {former} too", "give each its own port")
-        if "datadir" not in bad:
+        if "datadir" not in bad and values["datadir"] == Path("/"):
+            yield problem("datadir", "is the root of the file system", "give the data a folder of their own")
+        elif "datadir" not in bad:
             for key in _OUTSIDE_DATADIR:
                 if key not in bad and origins[key] != "default" and _inside(values[key], values["datadir"]):
                     text = f"lies in datadir {values['datadir']}, where a full state transfer would delete it"
@@ -70,4 +73,8 @@ def cross_checks(values: Mapping[str, Any], bad: set[str], origins: Mapping[str,
 
 
 def _inside(path: Path, folder: Path) -> bool:
-    return path == folder or folder in path.parents
+    """Also by way of symbolic links."""
+    return any(
+        one == other or other in one.parents
+        for one, other in ((path, folder), (Path(os.path.realpath(path)), Path(os.path.realpath(folder))))
+    )

@@ -167,7 +167,7 @@ class Settings:
     datadir: Path = _setting(kinds.PATH, Path("/var/lib/mysql"), "folder of the data", _NODE)
     stamp_dir: Path = _setting(
         kinds.PATH,
-        lambda values: values["datadir"].with_name(values["datadir"].name + ".galerist"),
+        lambda values: Path(f"{values['datadir']}.galerist"),
         "folder of what galerist remembers, on the volume of datadir and not in it",
         _NODE,
         default_text="<datadir>.galerist",

@@ -210,6 +210,20 @@ def test_a_secret_comes_from_its_file_and_hides_itself(tmp_path: Path) -> None:
     assert "s3cret" not in f"{value.root_password} {value!r} {value.root_password!r}"
 
 
+def test_what_must_outlive_a_transfer_is_not_in_the_datadir_by_way_of_a_link_either(tmp_path: Path) -> None:
+    (tmp_path / "volume").mkdir()
+    (tmp_path / "mysql").symlink_to("volume")
+    found = only(
+        problems(tmp_path, f"datadir = '{tmp_path}/mysql'\nstamp_dir = '{tmp_path}/volume/stamp'\nrun_dir = '/run/g'")
+    )
+    assert found.key == "stamp_dir"
+
+
+def test_the_root_of_the_file_system_is_no_datadir(tmp_path: Path) -> None:
+    found = only(problems(tmp_path, "datadir = '/'"))
+    assert (found.key, found.text) == ("datadir", "is the root of the file system")
+
+
 def test_a_secret_that_changes_is_read_again(tmp_path: Path) -> None:
     file = tmp_path / "p"
     file.write_text("old\n")
