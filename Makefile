@@ -1,4 +1,4 @@
-.PHONY: help setup up down test browser lint faults bench leak simulate mutants docker kubernetes
+.PHONY: help setup up down test browser lint faults bench leak simulate mutants replay docker kubernetes
 
 help:
 	@echo 'make setup   .venv with galerist, and the programs it runs'
@@ -10,6 +10,7 @@ help:
 	@echo 'make faults ROUNDS=20 SEED=1   killing and cutting the real parts in network namespaces (root)'
 	@echo 'make simulate N=10000 SEED=1   the protocol against random schedules of faults'
 	@echo 'make mutants  SEED=1   wrong variants of the protocol, which the simulation must catch'
+	@echo 'make replay LOG=round-0.events   the log of a fault round against the model, which must accept it'
 	@echo 'make docker  the images and the compose file on a dockerd of its own (root)'
 	@echo 'make kubernetes  the registry and the manifests on a real API server, which is built first (root)'
 	@echo 'make bench   speed and size against a bare script'
@@ -63,3 +64,6 @@ simulate: setup
 
 mutants: setup
 	.venv/bin/python -m tests.simulation.mutants --seed $(SEED)
+
+replay: setup
+	.venv/bin/python -m tests.simulation.replay $(LOG)

@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ NETNS = Path("/run/netns")
 CLONE_NEWNET = 0x40000000
 SUBNET = "10.77.0"
 PREFIX = "gfault"
+RELAY = Path(__file__).with_name("relay.py")
 
 
 class Needs(Exception):
@@ -105,6 +107,7 @@ class Network:
         self.addresses = {name: f"{SUBNET}.{last}" for name, last in addresses.items()}
         self._drops: dict[str, set[str]] = {}
         self._loss: dict[str, int] = {}
+        self._relays: dict[str, subprocess.Popen[str]] = {}
 
     def namespace(self, host: str) -> str:
         return self._tag + host
@@ -132,6 +135,9 @@ class Network:
         self.close()
 
     def close(self) -> None:
+        for relay in self._relays.values():
+            relay.kill()
+            relay.communicate()
         for host in (*self.addresses, "bridge"):
             entry = NETNS / self.namespace(host)
             if entry.exists():
@@ -188,12 +194,43 @@ class Network:
         self._loss[host] = percent
         self._apply(host)
 
+    def delay(self, host: str, seconds: float, jitter: float) -> None:
+        """Everything that a host sends and receives arrives so much later, in order; connections go on."""
+        if host in self._relays:
+            return
+        bridge = self.namespace("bridge")
+        near, far = f"n-{host}", f"f-{host}"
+        _ip("-n", bridge, "link", "add", near, "type", "veth", "peer", "name", far)
+        _ip("-n", bridge, "link", "set", far, "master", "br0", "up")
+        _ip("-n", bridge, "link", "set", near, "up")
+        words = self.command("bridge", sys.executable, str(RELAY), f"v-{host}", near, str(seconds), str(jitter))
+        relay = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        assert relay.stdin is not None and relay.stdout is not None
+        self._relays[host] = relay
+        if relay.stdout.readline() != "ready\n":
+            raise OSError(f"the relay before {host} does not begin")
+        _ip("-n", bridge, "link", "set", f"v-{host}", "nomaster")
+        relay.stdin.write("go\n")
+        relay.stdin.flush()
+
+    def _hasten(self) -> None:
+        """End all delays."""
+        for host, relay in self._relays.items():
+            relay.kill()
+            relay.communicate()
+            _ip("-n", self.namespace("bridge"), "link", "del", f"n-{host}")
+            _ip("-n", self.namespace("bridge"), "link", "set", f"v-{host}", "master", "br0")
+        self._relays.clear()
+
     def unplug(self, host: str) -> None:
         """Take a host's interface down."""
         _ip("-n", self.namespace(host), "link", "set", "eth0", "down")
 
     def mend(self) -> None:
         """Everybody reaches everybody."""
+        self._hasten()
         cut = {*self._drops, *self._loss}
         self._drops.clear()
         self._loss.clear()

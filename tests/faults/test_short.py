@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import collections
+import json
 import os
+from pathlib import Path
 
 import pytest
 
 from tests.faults.__main__ import main
 from tests.faults.network import require
+from tests.simulation.replay import Replay, refusals
 
 
 @pytest.mark.timeout(300)
@@ -18,6 +22,27 @@ def test_a_short_round_of_faults_violates_no_promise(capfd: pytest.CaptureFixtur
     said = capfd.readouterr().out
     assert code == 0, said
     assert said.splitlines()[-1] == "1 rounds, 0 violations"
+    replayed(Path(said.splitlines()[0].rpartition(" in ")[2]) / "round-0.events")
+
+
+def replayed(events: Path) -> None:
+    """The model accepts the round, and not one in which the minority was Primary as well."""
+    with events.open() as file:
+        lines = [json.loads(line) for line in file]
+    kinds = collections.Counter(line["what"] for line in lines)
+    assert kinds["decided"] > 30 and kinds["swapped"] > 5 and kinds["view"] >= 6 and kinds["span"] > 6, kinds
+    assert refusals(events) == []
+    views = [line for line in lines if line["what"] == "view" and line["primary"]]
+    whole = next(line for line in views if len(line["members"]) == 3)
+    few = next(
+        set(whole["members"]) - set(line["members"])
+        for line in views
+        if len(line["members"]) == 2 and line["seqno"] > whole["seqno"]
+    )
+    (alone,) = few
+    late = max(line["seqno"] for line in views if line["generation"] == whole["generation"])
+    lie = {**whole, "node": alone, "run": "x", "members": [alone], "seqno": late + 1}
+    assert list(Replay([*lines, lie]).refusals())
 
 
 def test_without_root_it_says_what_it_needs(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,12 +125,16 @@ def test_a_killed_garbd_comes_back(two: Cluster, arbitrator: Arbitrator) -> None
     two.until(lambda: votes(two) == ("garb",), "it votes again")
 
 
-def test_it_ends_garbd_when_all_members_have_left_and_returns(two: Cluster, arbitrator: Arbitrator) -> None:
+def test_a_garbd_that_all_members_have_left_is_nobodys_peer(two: Cluster, arbitrator: Arbitrator) -> None:
+    former = recorded(two).identity
     two.stop("n1")
-    two.stop("n2")
-    two.until(lambda: arbitrator.garbd() is None, "garbd, the last of the Primary Component, is ended")
+    two.stop("n2")  # garbd is a Primary Component by itself now
+    alone = arbitrator.garbd()
     two.up()
     two.until(lambda: votes(two) == ("garb",), "it votes again")
+    now = recorded(two).identity
+    assert former is not None and now is not None and len(now.generations) == len(former.generations) + 1
+    assert alone is not None and arbitrator.garbd() != alone
 
 
 def test_without_garbd_it_says_what_to_install() -> None:

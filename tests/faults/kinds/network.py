@@ -103,6 +103,22 @@ def _loss(rng: random.Random, nodes: tuple[str, ...], etcds: tuple[str, ...]) ->
     return Fault("loss", f"loss of 20 % at {' '.join(where)} {hold}s", hold, apply)
 
 
+@kind("delay")
+def _delay(rng: random.Random, nodes: tuple[str, ...], etcds: tuple[str, ...]) -> Fault:
+    """A long way: between one node and all others, between all nodes, or to the registry."""
+    where = rng.choice(([rng.choice(nodes)], list(nodes), list(etcds), [rng.choice(nodes), rng.choice(etcds)]))
+    late, jitter, hold = rng.choice((0.02, 0.1, 0.3, 0.8)), rng.choice((0.0, 0.05, 0.3)), long(rng)
+
+    def apply(fleet: Fleet) -> None:
+        for host in where:
+            fleet.network.delay(host, late, jitter)
+
+    text = (
+        f"delay of {1000 * late:.0f} to {1000 * (late + jitter):.0f} ms each way at {' '.join(sorted(where))} {hold}s"
+    )
+    return Fault("delay", text, hold, apply)
+
+
 @kind("new-addresses")
 def _new_addresses(rng: random.Random, nodes: tuple[str, ...], etcds: tuple[str, ...]) -> Fault:
     """All nodes are down, and come back with one another's addresses, or with new ones."""
