@@ -27,12 +27,16 @@ from typing import Any
 
 from bootstrap import history
 from bootstrap.decide import decide
+from bootstrap.decisions import Change
 from bootstrap.facts import Facts
 from galerist.model import Claim, Server, State, View, dump, load
 from tests.simulation.parts import follows
 
-TURNED_BACK = frozenset({"wipe-etcd", "restore-registry", "kill-all-etcd"})
+TURNED_BACK = frozenset({"wipe-etcd", "restore-registry"})
 """Kinds of faults after which the registry may hold something older."""
+
+MOMENT = 0.3
+"""Seconds: a server may be killed while its script writes the view down that it has shown already."""
 
 Line = dict[str, Any]
 
@@ -117,6 +121,9 @@ class Replay:
         if self._turned_back():
             return
         left = {_without_writer(line["value"]) for _, line in self.swapped if line["outcome"] != "lost"}
+        for made in self.decided.values():  # an agent may be killed before it can say that it has won
+            changes = (action for name, facts in made if name == "Change" for action in (decide(facts).action,))
+            left |= {_without_writer(dump(change.state)) for change in changes if isinstance(change, Change)}
         found = {_without_writer(line["former"]) for _, line in self.swapped if line["outcome"] == "won"}
         if len(found - left) > 1:  # one is what the round began with
             yield "a swap was won over a state that nobody has written"
@@ -196,6 +203,7 @@ class Replay:
     # -- positions and words ---------------------------------------------------------------------
 
     def _positions(self) -> Iterator[str]:
+        won = {(node, load(State, line["value"]).view) for node, line in self.swapped if line["outcome"] == "won"}
         for node, made in self.decided.items():
             boot, pid, disk, last, flushed = "", None, "", -1, -1
             for action, facts in made:
@@ -212,13 +220,14 @@ class Replay:
                 if me.server is Server.DOWN and seqno < flushed:
                     yield f"{node} recovered seqno {seqno}, though {flushed} had been flushed"
                 last = seqno if me.server is Server.UP else -1
-                if action == "Change" and me.synced and me.view is not None:
+                if action == "Change" and me.synced and me.view is not None and (node, me.view) in won:
                     flushed = max(flushed, me.view.seqno - 1)
 
     def _words(self) -> Iterator[str]:
         for span in self.spans:
             logged = {view.members for line, view in self.views[span["node"]] if line["primary"]}
-            if span["serves"] and tuple(span["members"]) not in logged:
+            lasted = span["end"] - span["begin"] > MOMENT
+            if span["serves"] and lasted and span["members"] and tuple(span["members"]) not in logged:
                 yield f"{span['node']} served with {span['members']}, which no server of its logged as a view"
 
 

@@ -58,7 +58,9 @@ def played(recorder: Recorder) -> list[Line]:
         for run, view in host.disk.views:
             place = {"generation": view.generation, "seqno": view.seqno, "members": list(view.members)}
             lines.append({"what": "view", "node": host.name, "run": run, "primary": True, "arbitrators": [], **place})
-        lines.append({"what": "span", "node": host.name, "serves": True, "members": ["a", "b", "c"]})
+        lines.append(
+            {"what": "span", "node": host.name, "serves": True, "begin": 1.0, "end": 2.0, "members": ["a", "b", "c"]}
+        )
     return json.loads(json.dumps(lines))  # type: ignore[no-any-return]
 
 
