@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +10,7 @@ import pytest
 import requests
 
 from tests.dashboard.made import PASSWORD, Still, served
-from tests.support.certificates import make_certificates
+from tests.support.documented import proxy_with_tls
 from tests.support.ports import free_ports
 from tests.unit.test_show import cluster, report
 
@@ -29,32 +27,15 @@ def still() -> Still:
 @pytest.fixture
 def proxied(tmp_path: Path, still: Still) -> Iterator[tuple[str, requests.Session]]:
     """The page's URL behind the documented proxy, and a client that trusts its certificate."""
-    found = re.search(r"```\n(frontend dashboard\n.*?)```", DOCS.read_text(), re.DOTALL)
-    assert found is not None
-    made = make_certificates(tmp_path)
-    pem = tmp_path / "page.pem"
-    pem.write_bytes(made.server_cert.read_bytes() + made.server_key.read_bytes())
     (port,) = free_ports(1)
     with served(still) as page:
-        text = found[1]
-        for said, here in (
-            ("*:8443", f"127.0.0.1:{port}"),
-            ("/etc/haproxy/dashboard.pem", str(pem)),
-            ("127.0.0.1:8405", page.removeprefix("http://").rstrip("/")),
+        places = {"*:8443": f"127.0.0.1:{port}", "127.0.0.1:8405": page.removeprefix("http://").rstrip("/")}
+        with (
+            proxy_with_tls(DOCS, "dashboard", "/etc/haproxy/dashboard.pem", places, tmp_path) as made,
+            requests.Session() as client,
         ):
-            assert said in text
-            text = text.replace(said, here)
-        (tmp_path / "haproxy.cfg").write_text(text)
-        tried = subprocess.run(["haproxy", "-c", "-f", tmp_path / "haproxy.cfg"], capture_output=True, text=True)
-        assert (tried.returncode, tried.stderr) == (0, ""), "no warning either"
-        proxy = subprocess.Popen(["haproxy", "-db", "-f", tmp_path / "haproxy.cfg"], stderr=subprocess.DEVNULL)
-        try:
-            with requests.Session() as client:
-                client.trust_env, client.verify = False, str(made.ca)
-                yield until_there(client, f"https://127.0.0.1:{port}/"), client
-        finally:
-            proxy.kill()
-            proxy.wait()
+            client.trust_env, client.verify = False, str(made.ca)
+            yield until_there(client, f"https://127.0.0.1:{port}/"), client
 
 
 def until_there(client: requests.Session, url: str) -> str:
