@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import datetime
 import json
+import logging
+import secrets
 import time
 from collections.abc import Collection
 
 from galerist import model as records
+from galerist.logs import operation
 from galerist.registry.contract import Lease, Registry, RegistryError
 from galerist.registry.keys import Keys
+
+log = logging.getLogger("haproxy")
 
 
 class Herald:
@@ -39,7 +44,9 @@ class Herald:
         self.told = report.writing
 
     def note(self, sentence: str, evidence: Collection[str]) -> None:
-        """One event of the cluster's history. Raises RegistryError."""
+        """One event of the cluster's history, and a line of the log that it is tied to. Raises RegistryError."""
+        operation.set(secrets.token_hex(4))
+        log.info("%s", sentence)
         when = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         event = {
             "time": when,
@@ -47,6 +54,7 @@ class Herald:
             "action": "failover",
             "sentence": sentence,
             "evidence": [f"order of writers now: {', '.join(evidence)}"],
+            "operation": operation.get(),
         }
         self._registry.put(f"{self._keys.history}{when}-{self._proxy}", json.dumps(event, sort_keys=True))
 
