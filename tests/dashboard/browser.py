@@ -69,11 +69,12 @@ class Browser:
         """What the browser's console holds, without advice. Each is told once."""
         return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
 
-    def accessibility(self) -> list[str]:
-        """What axe-core finds serious or critical."""
+    def accessibility(self, within: str = "html") -> list[str]:
+        """What axe-core finds serious or critical in all of the page, or in what a selector names."""
         if not self.run("return 'axe' in window"):
             self.driver.execute_cdp_cmd("Runtime.evaluate", {"expression": AXE.read_text()})
-        found = self.driver.execute_async_script("const done = arguments[0]; axe.run().then(done);")
+        script = "const done = arguments[1]; axe.run(arguments[0]).then(done);"
+        found = self.driver.execute_async_script(script, within)
         return [
             f"{one['id']}: {one['help']} {[node['html'][:90] for node in one['nodes']][:3]}"
             for one in found["violations"]
