@@ -38,7 +38,7 @@ def _print(values: Values, nodes: Mapping[str, str]) -> None:
 
     screen = console()
     if not values:
-        screen.print("Nothing is set for the whole cluster. Names that can be: galerist config set --help")
+        screen.print("Nothing is set for the whole cluster. galerist config edit lists what can be.")
     for name, value in values.items():
         screen.print(f"[bold]{name}[/] = {value}   [dim]{VARIABLES[name].help}[/]", soft_wrap=True)
     for node, words in nodes.items():

@@ -57,7 +57,7 @@ class Orders:
 
 def _order(seen: Cluster, name: str, node: str | None, who: str) -> Order:
     if name == "pause":
-        return orders.pause(seen.state, f"{who} at {now()}")
+        return orders.pause(seen.state, f"{who} at {now()[:19]}Z")
     if name == "resume":
         return orders.resume(seen.state)
     if node is None:

@@ -87,7 +87,7 @@ def name(area: str, host: str, addresses: tuple[str, ...] | None, mine: bool) ->
             area, f"{host}, this node's own name, resolves to {', '.join(addresses)} here",
             "give the setting 'host' an address that others reach, or correct /etc/hosts",
         )  # fmt: skip
-    return ok(area, host if literal else f"{host} resolves to {', '.join(addresses)}")
+    return ok(area, f"the address {host}" if literal else f"{host} resolves to {', '.join(addresses)}")
 
 
 def ways(area: str, origin: str, walked: tuple[Way, ...]) -> Iterable[Finding]:
@@ -101,7 +101,8 @@ def ways(area: str, origin: str, walked: tuple[Way, ...]) -> Iterable[Finding]:
         yield Finding(level, area, words, remedy)
     if walked and not closed:
         names = sorted({way.node for way in walked})
-        yield ok(area, f"{', '.join(names)}: {len(walked)} ports answer from {origin}")
+        count = "1 port answers" if len(walked) == 1 else f"{len(walked)} ports answer"
+        yield ok(area, f"{', '.join(names)}: {count} from {origin}")
 
 
 def answers(nodes: tuple[str, ...], found: Mapping[str, Answer], asked: tuple[float, float]) -> Iterable[Finding]:

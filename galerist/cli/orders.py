@@ -49,7 +49,7 @@ def reinit_command(settings: Settings | None, dir: Path | None, node: str, yes: 
 
 def pause_command(settings: Settings | None, dir: Path | None, yes: str | None) -> int:
     """``galerist pause``."""
-    who = f"{person()} at {now()}"
+    who = f"{person()} at {now()[:19]}Z"
     return give_order(settings, dir, "pause", yes if yes is not None else "", lambda c: orders.pause(c.state, who))
 
 

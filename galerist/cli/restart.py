@@ -78,7 +78,11 @@ def begin(cluster: Cluster, nodes: tuple[str, ...], who: str, operation: str = "
     if bad:
         raise Refused(bad)
     order = Restart(tuple(chosen), who, operation=operation)
-    says = f"{', '.join(chosen)} restart one after the other; clients are led away from each before."
+    says = (
+        f"{chosen[0]} restarts; its clients are led away before."
+        if len(chosen) == 1
+        else f"{', '.join(chosen)} restart one after the other; clients are led away from each before."
+    )
     return Order((says,), state=replace(state, restart=order), operation=operation)
 
 
@@ -144,12 +148,12 @@ def _ordered(cluster: Cluster, order: Restart, report: Report) -> Wait | Give | 
 
 
 def _unwell(cluster: Cluster) -> str:
-    """What stands against taking a node away now: all members must be Synced and open."""
+    """What stands against taking a node away now: all that hold data must be Synced and open."""
     reports = {report.node: report for report in cluster.reports}
     for node in sorted({*_members(cluster), *reports}):
         report = reports.get(node)
         if report is None:
-            return f"{node} does not report"
+            return f"{node} does not report: start its agent or, if it is gone for good, galerist forget {node}"
         if not (report.steady and report.opened):
             return f"{node} is {node_state(report)}: {report.reason}"
     return ""
@@ -168,7 +172,9 @@ def _passes(cluster: Cluster) -> bool:
 
 
 def _members(cluster: Cluster) -> set[str]:
-    return set(cluster.state.view.members) if cluster.state.view is not None else set()
+    """The nodes of the cluster, those that are away as well."""
+    seen = cluster.state.view.members if cluster.state.view is not None else ()
+    return {*seen, *(record.node for record in cluster.nodes if record.held)}
 
 
 # -- command ---------------------------------------------------------------------------------

@@ -25,6 +25,9 @@ __all__ = ["Cluster", "as_data", "node_state", "opened", "read", "status", "writ
 NOT_FOUND = 3
 """Exit code of ``explain`` for a node that nobody has heard of."""
 
+NARROW = 80
+"""Columns below which there is no room for a table of nodes."""
+
 _LOOK = 1.0
 """Seconds between two looks of ``list -w`` when nothing wakes it."""
 
@@ -181,6 +184,7 @@ def _rows(data: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _print(screen: Console, data: Mapping[str, Any], paused: str) -> None:
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
@@ -194,7 +198,11 @@ def _print(screen: Console, data: Mapping[str, Any], paused: str) -> None:
     line((first.sentence, f"bold {STYLES[first.tone]}"))
     if first.command:
         line(("What ends it: ", "bold"), first.command)
-    if data["members"]:
+    if data["members"] and screen.width < NARROW:
+        for entry, (name, address, state, role, seqno, why) in zip(data["members"], _rows(data)[1:], strict=True):
+            line((name, "bold"), "  ", (state, STYLES[tone(entry)]), f", {role}, seqno {seqno}, {address}")
+            screen.print(Padding(Text(why), (0, 0, 0, 2)))
+    elif data["members"]:
         heading, *rows = _rows(data)
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in heading:

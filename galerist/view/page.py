@@ -102,7 +102,8 @@ def headline(data: Mapping[str, Any], paused: str = "", registry: Registry | Non
             "galerist topology",
         )  # fmt: skip
     if worst is None:
-        everyone = "The only node serves" if len(members) == 1 else f"All {_nodes(len(members))} serve"
+        number = {1: "The only node serves", 2: "Both nodes serve"}
+        everyone = number.get(len(members), f"All {_nodes(len(members))} serve")
         return Headline(GOOD, f"{everyone}; {writes}")
     if all(tone(one) == BUSY for one in members if tone(one) != GOOD):
         return Headline(BUSY, f"{len(serving)} of {_nodes(len(members))} serve; {writes}", detail, remedy)

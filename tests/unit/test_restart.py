@@ -90,7 +90,13 @@ def test_no_node_is_taken_away_while_another_is_not_well(other: Report, kind: st
 
 
 def test_a_member_that_is_silent_is_waited_for_with_patience() -> None:
-    assert following(ordered(Restart(("n1",), "jo"), *THREE[:2])) == Wait("n3 does not report", unwell=True)
+    silent = following(ordered(Restart(("n1",), "jo"), *THREE[:2]))
+    assert isinstance(silent, Wait) and silent.unwell and "galerist forget n3" in silent.sentence
+    away = replace(cluster(*THREE[:2]), nodes=(NodeRecord("n3", "d", held=True),))
+    away = replace(away, state=replace(away.state, view=View("g2", 10, ("n1", "n2"))))
+    with pytest.raises(Refused, match="n3 does not report"):
+        begin(away, ("n1",), "jo")
+    assert begin(replace(away, nodes=()), ("n1",), "jo").says == ("n1 restarts; its clients are led away before.",)
     itself = ordered(Restart(("n1",), "jo", boot="boot-n1", pid=10), *THREE[1:])
     assert following(itself) == Wait("n1 does not report", unwell=True)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
+from galerist.cli import show
 from galerist.model import (
     Data,
     Endpoint,
@@ -141,3 +144,13 @@ def test_what_is_read_from_the_registry() -> None:
     registry: Registry = made  # type: ignore[assignment]  # it lists and gets, no more is asked of it
     assert read(registry, "galera") == whole
     assert read(Made(), "galera") == Cluster("galera", State(), (), (), ())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("width", "table"), [(50, False), (120, True)])
+def test_a_narrow_terminal_gets_lines_instead_of_columns(width: int, table: bool) -> None:
+    screen = Console(width=width, record=True, file=io.StringIO())
+    show._print(screen, as_data(cluster(report("n1", reason="Waiting for something that has not come, " * 2))), "")
+    text = screen.export_text()
+    assert ("NODE" in text) == table and "db-n1:3306" in text
+    reason = [line for line in text.splitlines() if "something that has not come" in line]
+    assert reason and all(len(line) <= width for line in reason)
