@@ -59,7 +59,8 @@ class Engine:
         self.run("docker", "import", str(self._base), "galerist-base")
         for target in ("proxy", "node"):
             self.build(ROOT / "images/Dockerfile", f"galerist-{target}", "--target", target)
-        self.build(ROOT / "tests/docker/etcd.Dockerfile", "galerist-etcd")
+        for name in ("etcd", "machine"):
+            self.build(ROOT / f"tests/docker/{name}.Dockerfile", f"galerist-{name}")
         self._stop()
         self.run("ip", "netns", "add", self._namespace)
         inside = ("nsenter", f"--net=/run/netns/{self._namespace}")
