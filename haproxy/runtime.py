@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from haproxy import members, sessions
-from haproxy.control import Row, ask, read_busy, read_rows
+from haproxy.control import Row, Session, ask, read_busy, read_rows, read_sessions
 from haproxy.members import MANAGED, Layout, Plan
 from haproxy.moving import Mover, order, silenced
 from haproxy.sessions import WRITE, Farewell
@@ -22,6 +22,7 @@ _EXPECTED = ("New server registered.", "Server deleted.", "Server still has conn
 HOLDS = "lua.galerist_wait"
 """In a configuration that lets new sessions wait; without it they would be refused."""
 
+_TOLD = 100  # sessions asked for at once
 _ROUNDS = 4  # a step may make room for another
 
 
@@ -127,13 +128,30 @@ class Runtime:
             elif server in drained:
                 draining.add((proxy, server))
         now = time.monotonic()
-        found = read_busy(ask(self._socket, "show sess all")) if going or stray or draining else ()
+        found = self._sessions(going | stray, draining)
         for farewell, servers in ((self._moving, going), (self._stray, stray), (self._draining, draining)):
             for session in farewell.due([one for one in found if (one.proxy, one.server) in servers], now):
                 ask(self._socket, f"shutdown session {session.id}")
                 ended += 1
         self.busy = held or bool(going or stray)
         return ended
+
+    def _sessions(self, moving: set[tuple[str, str]], others: set[tuple[str, str]]) -> tuple[Session, ...]:
+        """The sessions on these servers, the ``moving`` ones with what they have carried. All that there are to
+        tell of thousands would be megabytes, at each look."""
+        if not moving and not others:
+            return ()
+        listed = read_sessions(ask(self._socket, "show sess"))
+        there = [one.id for one in listed if (one.proxy, one.server) in moving]
+        told: list[Session] = []
+        for first in range(0, len(there), _TOLD):
+            told += read_busy(
+                ask(self._socket, "; ".join(f"show sess {name}" for name in there[first : first + _TOLD]))
+            )
+        return (
+            *(one for one in told if (one.proxy, one.server) in moving),
+            *(one for one in listed if (one.proxy, one.server) in others - moving),
+        )
 
     busy = False
     """Sessions of the write port are being moved: look again soon."""
