@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
 from galerist import model as records
@@ -19,7 +20,10 @@ from haproxy.moving import demoted, elsewhere
 
 _PASS = 2.0  # s between readings when nothing happens
 _SOON = 0.2  # s until the next one when the last has failed, then twice as long each time, or while writers differ
+_EAR = 0.05  # s that are waited for a registry that has failed before
 _MOVE = 1.0  # s between two changes of the order of writers by this proxy
+
+_Content = tuple[dict[str, str], dict[str, str], str | None, dict[str, str]]  # members, nodes, the state, proxies
 
 
 class Exchange:
@@ -39,6 +43,8 @@ class Exchange:
         self._newest = records.State()  # of all that were read
         self._moved = float("-inf")
         self._failures = 0
+        self._pool = ThreadPoolExecutor(1)
+        self._asked: Future[_Content] | None = None
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -54,23 +60,23 @@ class Exchange:
 
         What is lost on a busy machine, an answer or an event, must not cost a failover whole seconds.
         """
+        if self._asked is not None:
+            return _SOON
         if self._failures:
             return float(min(_PASS, _SOON * 2 ** (self._failures - 1)))
         return _SOON if urgent else _PASS
 
     def read(self) -> Known | None:
         """What the registry holds, None when it cannot be read."""
-        keys, registry = self._keys, self._registry
         try:
-            members = _below(registry.list(keys.members), keys.members)
-            nodes = _below(registry.list(keys.nodes), keys.nodes)
-            state = registry.get(keys.state)
-            # Last: whoever has changed the order of writers has told before whom it writes to.
-            proxies = _below(registry.list(keys.proxies), keys.proxies)
+            found = self._found()
         except RegistryError as error:
             self.unusable = error if isinstance(error, RegistryUnusable) else None
             self._failed("registry", f"the registry cannot be read, the servers known before stay: {error}")
             return None
+        if found is None:
+            return None
+        members, nodes, state, proxies = found
         known = understand(members, nodes, state)
         if known.state is not None and records.older(known.state, self._newest):
             # Restored from a backup: until the nodes have corrected it, no client is moved for it.
@@ -86,6 +92,27 @@ class Exchange:
             report for name, text in proxies.items() if name != self._proxy and (report := _readable(text)) is not None
         )
         return known
+
+    def _found(self) -> _Content | None:
+        """Everything, as it stands there; None while a registry that has failed before takes its time to answer:
+        nothing else waits for that. Raises RegistryError."""
+        if self.reachable:
+            return self._ask()
+        if self._asked is None:
+            self._asked = self._pool.submit(self._ask)
+        wait([self._asked], _EAR)
+        if not self._asked.done():
+            return None
+        asked, self._asked = self._asked, None
+        return asked.result()
+
+    def _ask(self) -> _Content:
+        keys, registry = self._keys, self._registry
+        members, nodes = registry.list(keys.members), registry.list(keys.nodes)
+        state = registry.get(keys.state)
+        # Last: whoever has changed the order of writers has told before whom it writes to.
+        proxies = registry.list(keys.proxies)
+        return _below(members, keys.members), _below(nodes, keys.nodes), state, _below(proxies, keys.proxies)
 
     def publish(self, report: records.ProxyReport) -> None:
         """Say what this proxy does, unless the registry is known to be away: that would only cost time."""
@@ -123,6 +150,7 @@ class Exchange:
 
     def withdraw(self) -> None:
         """Take this proxy's report back."""
+        self._pool.shutdown()  # a registry is for one thread at a time
         self._tell("report", self._herald.withdraw())
 
     def _failed(self, topic: str, text: str) -> None:
