@@ -159,8 +159,8 @@ class Endpoint:
 
 
 CAUGHT_UP = 100
-"""Write-sets in the receive queue of a node that keeps up: a few milliseconds of work. Galera's flow control lets
-a queue grow to some hundreds at most (gcs.fc_limit) while the node is Synced."""
+"""Write-sets in the receive queue beyond which a node is certainly behind, so that its report is published at once:
+by default flow control lets no Synced node have so many (gcs.fc_limit)."""
 
 
 @dataclass(frozen=True, slots=True)
