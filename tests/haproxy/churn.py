@@ -14,6 +14,12 @@ from tests.haproxy.crowd import Crowd, LightNode, Loop, raise_limit
 from tests.haproxy.fakes import Client, Node, served_by, until
 from tests.haproxy.proxies import IDENTITY, Proxy
 
+PATIENT = ["--proxy-stop-after", "3", "--proxy-cut-after", "60"]
+"""No check times out because the machine is busy: what is shown is what changes of members do."""
+
+SETTLED = 5.0
+"""Seconds after which a new node is surely up."""
+
 
 @dataclass
 class Result:
@@ -76,6 +82,7 @@ def churn(proxy: Proxy, changes: int, threads: int, sessions: int = 0, seed: int
     """``changes`` random ones: another order, a node more, a node less, a drain. At least ``sessions`` short
     sessions on all ports, and ``held`` that stay open on the ports for reads and for all."""
     raise_limit()
+    proxy.command += PATIENT
     choose = random.Random(seed)
     loop = proxy.stack.enter_context(closing(Loop()))
 
@@ -84,6 +91,7 @@ def churn(proxy: Proxy, changes: int, threads: int, sessions: int = 0, seed: int
 
     nodes: dict[str, Node] = {name: node(name) for name in ("n0", "n1", "n2")}
     drained: set[str] = set()
+    since = dict.fromkeys(nodes, 0.0)  # when each came
     fresh = (f"n{number}" for number in range(3, 10_000))
 
     def record() -> None:
@@ -105,19 +113,21 @@ def churn(proxy: Proxy, changes: int, threads: int, sessions: int = 0, seed: int
         result.held = held
         while result.changes < changes or result.sessions < sessions:
             serving = set(nodes) - drained
+            tried = {name for name in serving if time.monotonic() - since[name] > SETTLED}
             what = choose.choice(("order", "order", "more", "less", "drain"))
             if what == "more" and len(nodes) < 6:
                 name = next(fresh)
-                nodes[name] = node(name)
+                nodes[name], since[name] = node(name), time.monotonic()
                 proxy.report(nodes[name])
-            elif what == "less" and len(serving) > 3:
+            elif what == "less" and len(serving) > 3 and len(tried) > 2:  # two that are up stay
                 name = choose.choice(sorted(serving))
                 del nodes[name]
                 result.removals[name] = time.monotonic()
                 proxy.registry.delete(proxy.keys.members + name)
                 proxy.registry.delete(proxy.keys.nodes + name)
             elif what == "drain":
-                drained = {choose.choice(sorted(nodes))} if not drained & set(nodes) and len(serving) > 2 else set()
+                some = not drained & set(nodes) and len(serving) > 2 and len(tried) > 2
+                drained = {choose.choice(sorted(nodes))} if some else set()
             record()
             result.changes += 1
             time.sleep(choose.uniform(0.02, 0.2))
