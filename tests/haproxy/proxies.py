@@ -29,7 +29,7 @@ class Proxy:
         self.folder = folder
         self.etcd = etcd
         self.keys = Keys(cluster)
-        self.registry: Registry = connect(etcd.access("etcd3"))
+        self.registry: Registry = connect(etcd.access("etcd3", timeout=10))
         self.write, self.read, self.all, self.stats = free_ports(4)
         self.template = folder / "mine.cfg.j2"
         self.config = folder / "haproxy" / "haproxy.cfg"
