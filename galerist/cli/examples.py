@@ -107,6 +107,9 @@ galerist completion bash > /etc/bash_completion.d/galerist
 galerist units render --out /etc/systemd/system --registry etcd3://reg1,reg2,reg3 --expect db1,db2,db3
 galerist units render --kind fleet --out units --registry etcd2://127.0.0.1:2379 --image registry.example/galerist-node
 """,
+    "courier": """
+galerist courier --config /etc/galerist/galerist.toml --courier-to relp://logs.example:2514
+""",
     "tls": """
 galerist tls init --out tls db1=10.0.0.1 db2=10.0.0.2 db3=db3.example,10.0.0.3
 galerist tls renew --out tls db1=10.0.0.1

@@ -98,7 +98,7 @@ def log(settings: Settings, who: str) -> None:
     """Log as the settings say."""
     from galerist import logs
 
-    logs.setup(settings.log_level, settings.log_format, who)
+    logs.setup(settings.log_level, settings.log_format, who, file=settings.log_file)
 
 
 def settings_unless_dir(part: str, config: Path | None, dir: Path | None, flags: dict[str, Any]) -> Settings | None:

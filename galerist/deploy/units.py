@@ -10,8 +10,19 @@ from pathlib import Path
 from galerist.files import write_atomically
 
 KINDS: Mapping[str, tuple[str, ...]] = {
-    "fleet": ("galera@.service", "galera-discovery@.service", "galera-haproxy@.service"),
-    "systemd": ("galera@.service", "galera-agent@.service", "galera-check@.service", "galera-haproxy.service"),
+    "fleet": (
+        "galera@.service",
+        "galera-discovery@.service",
+        "galera-log-courier@.service",
+        "galera-haproxy@.service",
+    ),
+    "systemd": (
+        "galera@.service",
+        "galera-agent@.service",
+        "galera-check@.service",
+        "galera-log-courier@.service",
+        "galera-haproxy.service",
+    ),
 }
 
 X_FLEET = ("MachineID", "MachineOf", "MachineMetadata", "Conflicts", "Global", "Replaces")

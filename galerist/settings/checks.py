@@ -41,7 +41,12 @@ def cross_checks(values: Mapping[str, Any], bad: set[str], origins: Mapping[str,
             yield problem("socket", text, "give a shorter socket, or a shorter run_dir")
         if values["server_user"] in ("root", "0"):
             yield problem("server_user", "the server must not run as root", "give an ordinary user such as mysql")
-        for one, other in (("registry_cert", "registry_key"), ("registry_key", "registry_cert")):
+        for one, other in (
+            ("registry_cert", "registry_key"),
+            ("registry_key", "registry_cert"),
+            ("courier_cert", "courier_key"),
+            ("courier_key", "courier_cert"),
+        ):
             if values[one] and not values[other] and other not in bad:
                 yield problem(one, f"needs {other}", f"give {other} too")
         for one in ("tls_ca", "tls_cert", "tls_key"):
@@ -57,6 +62,7 @@ def cross_checks(values: Mapping[str, Any], bad: set[str], origins: Mapping[str,
             ("app_user", "app_password"),
             ("sst_user", "sst_password"),
             ("check_auth_user", "check_auth_password"),
+            ("courier_user", "courier_password"),
         ):
             if origins[user] != "default" and values[user] and origins[password] == "default":
                 yield problem(user, f"needs {password}", f"give {password}_file too")

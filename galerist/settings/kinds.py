@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +177,29 @@ def _registry(text: str) -> str:
     return text
 
 
+_STORE_KINDS = ("http", "https", "relp", "relps", "tcp", "tls")
+
+
+def _store(text: str) -> str:
+    if not text:
+        return text
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:
+        raise ValueError("has no port from 1 to 65535") from None
+    if url.scheme not in _STORE_KINDS or not url.hostname or port == 0:
+        raise ValueError("is no place for logs")
+    if url.username or url.password or url.query or url.fragment:
+        raise ValueError("holds more than a place")
+    if url.path.strip("/") and (
+        not url.scheme.startswith("http") or not re.fullmatch(r"/[a-z0-9][a-z0-9_.-]*/?", url.path)
+    ):
+        raise ValueError("names no index")
+    _host(url.hostname)
+    return text
+
+
 def choice(*choices: str) -> Kind:
     return Kind("|".join(choices), functools.partial(_choice, choices), f"give one of {', '.join(choices)}")
 
@@ -232,5 +256,11 @@ EXPECT = Kind(
 )
 REGISTRY = Kind(
     "URL", _registry, "give etcd3://host:port or etcd2://host:port, more hosts after commas, or k8s://namespace"
+)
+STORE = Kind(
+    "URL",
+    _store,
+    "give https://host:9200/index (Elasticsearch), relp://host:2514, tcp://host:5000, or the last two with TLS as "
+    "relps:// and tls://",
 )
 SECRET = Kind("secret", str, "put the secret on the first line of a file and name that file")

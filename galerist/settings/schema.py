@@ -18,7 +18,7 @@ from galerist.settings.kinds import Kind
 from galerist.settings.problems import Secret
 from galerist.settings.userconf import Options
 
-PARTS = ("bootstrap", "arbitrator", "clustercheck", "haproxy", "discovery", "dashboard", "list", "explain")
+PARTS = ("bootstrap", "arbitrator", "clustercheck", "haproxy", "discovery", "courier", "dashboard", "list", "explain")
 _NODE = ("bootstrap", "clustercheck")
 _AGENT = ("bootstrap",)
 _VOTE = ("arbitrator",)
@@ -26,6 +26,7 @@ _CHECK = ("clustercheck",)
 _PROXY = ("haproxy",)
 _PAGE = ("dashboard",)
 _SIDEKICK = ("discovery",)
+_COURIER = ("courier",)
 
 Default = Callable[[Mapping[str, Any]], Any]
 
@@ -149,7 +150,11 @@ class Settings:
     )
     # -- node
     node: str = _setting(
-        kinds.NAME, _short_hostname, "name of this node", (*_NODE, *_VOTE, *_SIDEKICK), default_text="short host name"
+        kinds.NAME,
+        _short_hostname,
+        "name of this node",
+        (*_NODE, *_VOTE, *_SIDEKICK, *_COURIER),
+        default_text="short host name",
     )
     host: str = _setting(
         kinds.HOST,
@@ -190,7 +195,7 @@ class Settings:
         kinds.PATH,
         lambda values: values["stamp_dir"] / "mariadb.err",
         "the server's log",
-        _AGENT,
+        (*_AGENT, *_COURIER),
         default_text="<stamp_dir>/mariadb.err",
     )
     server_user: str = _setting(
@@ -375,6 +380,28 @@ class Settings:
     proxy_resolvers: tuple[str, ...] = _setting(
         kinds.NAME_SERVERS, (), "name servers that HAProxy asks about nodes known by name", _PROXY, default_text=""
     )
+    # -- log courier
+    courier_to: str = _setting(
+        kinds.STORE, "", "where logs go: http(s)://, relp(s)://, tcp:// or tls://host:port", _COURIER, default_text=""
+    )
+    courier_dir: Path = _setting(
+        kinds.PATH, Path("/var/lib/galerist/courier"), "folder of what waits to be sent, and of positions", _COURIER
+    )
+    courier_queue: int = _setting(
+        kinds.count(8, 1_000_000), 1024, "megabytes on disk, at most, that wait to be sent", _COURIER
+    )
+    courier_ca: Path | None = _file("authority of the log store's certificate", _COURIER)
+    courier_cert: Path | None = _file("certificate that is shown to the log store", _COURIER)
+    courier_key: Path | None = _file("key of courier_cert", _COURIER)
+    courier_user: str = _setting(kinds.ACCOUNT, "", "user of Elasticsearch", _COURIER)
+    courier_password: Secret | None = _secret("password of courier_user", _COURIER)
+    slow_log: Path = _setting(
+        kinds.PATH,
+        lambda values: values["stamp_dir"] / "slow.log",
+        "the server's slow log, as its option slow_query_log_file says",
+        _COURIER,
+        default_text="<stamp_dir>/slow.log",
+    )
     # -- web page
     dashboard_bind: str = _setting(kinds.BIND, "127.0.0.1", "address the web page listens on", _PAGE)
     dashboard_port: int = _setting(kinds.PORT, 8405, "port of the web page", _PAGE)
@@ -392,6 +419,9 @@ class Settings:
     # -- logging
     log_level: str = _setting(kinds.choice("debug", "info", "warning", "error"), "info", "least level that is logged")
     log_format: str = _setting(kinds.choice("text", "json"), "text", "how log lines look")
+    log_file: Path | None = _setting(
+        kinds.PATH, None, "file that log lines go to as well, as JSON, for the courier", PARTS, default_text=""
+    )
     # -- the user's options for mariadbd; not flags
     mariadb: Options = ()
     provider_options: tuple[tuple[str, str], ...] = ()

@@ -120,8 +120,7 @@ class Machine:
             "/var/lib/mysql": f"{self.top}/data",
             "/run/": f"{self.top}/",
         }
-        for place, ours in places.items():
-            commands = commands.replace(place, ours)
+        commands = re.sub("|".join(places), lambda found: places[found[0]], commands)
         environ = {key: value for key, value in os.environ.items() if not key.startswith(("GALERIST_", "ETCDCTL_"))}
         environ |= {"PATH": f"{self.top}/bin:{environ['PATH']}:/usr/sbin", "ETCDCTL_API": "3"}
         environ["ETCDCTL_ENDPOINTS"] = f"127.0.0.1:{self.etcd}"

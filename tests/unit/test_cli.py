@@ -267,3 +267,23 @@ def test_who_forgot_dir_is_told_where_his_cluster_lies(
     assert f"add --dir {tmp_path}" in capsys.readouterr().err
     assert main(["list", "--registry", "etcd3://127.0.0.1:1"]) == 1
     assert "--dir" not in capsys.readouterr().err
+
+
+def test_log_lines_go_to_a_file_as_well_as_json_and_it_stays_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "galerist.log"
+    monkeypatch.setattr(logs, "LONGEST", 300)
+    try:
+        logs.setup("info", "text", "n1", StringIO(), file)
+        for number in range(10):
+            logging.getLogger("galerist.test").info("sentence %d", number)
+        lines = [json.loads(line) for path in (tmp_path / "galerist.log.1", file) for line in path.open()]
+        assert [line["message"] for line in lines] == [f"sentence {number}" for number in range(10)][-len(lines) :]
+        assert len(lines) >= 3 and lines[-1]["who"] == "n1"
+        assert all(path.stat().st_size < 500 for path in tmp_path.iterdir())
+        stream = StringIO()
+        logs.setup("info", "text", "n1", stream, tmp_path / "absent" / "x.log")
+        assert "cannot be written" in stream.getvalue()
+    finally:
+        logging.getLogger().handlers.clear()

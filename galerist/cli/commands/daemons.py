@@ -160,3 +160,18 @@ def _discovery(config: Path | None, **flags: Any) -> int:
     from galerist.deploy.discovery import main
 
     return main(settings)
+
+
+@command(
+    "courier",
+    "Ship the logs of a node to a log store: keeps an rsyslog running that sends each line at least once. Ends on "
+    "SIGTERM; docs/courier.md tells how.",
+    settings_options("courier"),
+    SETTINGS,
+)
+def _courier(config: Path | None, **flags: Any) -> int:
+    settings = load_settings("courier", config, flags)
+    log(settings, settings.node)
+    from galerist.deploy.shipping import main
+
+    return main(settings)
