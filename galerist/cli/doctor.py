@@ -22,7 +22,7 @@ from galerist.cli.findings import Finding, Level, bad, ok, warn
 from galerist.cli.output import console, emit
 from galerist.endpoints import Access, show
 from galerist.model import Malformed, Report
-from galerist.registry.contract import RegistryError, RegistryUnusable
+from galerist.registry.contract import RegistryDown, RegistryError, RegistryUnusable
 from galerist.registry.keys import Keys
 from galerist.registry.open import access, connect
 from galerist.settings import Settings, SettingsError
@@ -116,6 +116,8 @@ def _cluster(settings: Settings) -> Iterator[Finding]:
         try:
             question.put(REACH)
             yield ok("registry", "it takes what is written under a lease")
+        except RegistryDown:
+            return  # told already
         except RegistryError as error:
             asked = 0.0
             remedy = "look at etcd's alarms (etcdctl alarm list), its quota, and the rights of registry_user"
