@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from typing import Any
 
+import docker
 import pytest
 
 from galerist import model as records
@@ -14,7 +16,7 @@ from tests.docker.engine import Engine, until
 
 pytestmark = pytest.mark.docker
 
-NETWORK = "galerist-foreign"
+NETWORK = VOLUME = "galerist-foreign"
 IDENTITY = records.Identity("u", (records.Generation("g", 0, "a", "test-g"),))
 
 NODE = """
@@ -53,10 +55,12 @@ class Place:
         self.network = engine.client.networks.create(NETWORK)
         self.made: list[Any] = []
         etcd = ["etcd", "--listen-client-urls=http://0.0.0.0:2379", "--advertise-client-urls=http://registry:2379"]
-        self.registry = self.run("galerist-etcd", "registry", etcd, entrypoint=[])
-        self.nodes = {name: self.run("galerist-proxy", name, [*PYTHON, NODE, name], entrypoint=[]) for name in "ab"}
+        self.registry = self.run("galerist-etcd", "registry", etcd)
+        self.nodes = {name: self.run("galerist-proxy", name, [*PYTHON, NODE, name]) for name in "ab"}
 
     def run(self, image: str, name: str, command: list[str], **more: Any) -> Any:
+        if command not in ([], ["haproxy"]):  # else the image's own entrypoint runs
+            command, more = command[1:], {"entrypoint": command[:1], **more}
         made = self.engine.client.containers.run(
             image, command, detach=True, name=name, hostname=name, network=NETWORK, **more
         )
@@ -86,6 +90,8 @@ class Place:
     def close(self) -> None:
         for container in self.made:
             container.remove(force=True, v=True)
+        with contextlib.suppress(docker.errors.NotFound):
+            self.engine.client.volumes.get(VOLUME).remove()
         self.network.remove()
 
 
@@ -124,7 +130,7 @@ def follows(place: Place, cluster: str, haproxy: Any, folder: str, logs: Any) ->
     place.writer(cluster, "ba")
     until(lambda: served_by(haproxy) == "b", 30, logs)
     assert status(haproxy, folder)["reloads"] == 0
-    session = place.run("galerist-proxy", f"client-{cluster}", [*PYTHON, CLIENT, haproxy.name], entrypoint=[])
+    session = place.run("galerist-proxy", f"client-{cluster}", [*PYTHON, CLIENT, haproxy.name])
     until(lambda: session.logs().decode().strip() == "b", 30)
     said(haproxy, "bash", "-c", f"echo '    timeout queue 7s' > {folder}/lines/defaults.cfg")
     until(lambda: status(haproxy, folder)["reloads"] == 1, 60, logs)
@@ -140,10 +146,10 @@ def follows(place: Place, cluster: str, haproxy: Any, folder: str, logs: Any) ->
 
 def test_in_another_container_it_is_reloaded_by_a_signal_through_the_engine(place: Place, engine: Engine) -> None:
     folder = "/shared"
-    volumes = {"galerist-foreign": {"bind": folder}}
+    volumes = {VOLUME: {"bind": folder}}
     wait = f"mkdir -p {folder}/lines; until [ -s {folder}/haproxy.cfg ]; do sleep 0.1; done; "
     start = f"exec haproxy -W -S {folder}/master.sock,level,admin -f {folder}/haproxy.cfg"
-    haproxy = place.run("galerist-proxy", "lb", ["sh", "-c", wait + start], entrypoint=[], user="0", volumes=volumes)
+    haproxy = place.run("galerist-proxy", "lb", ["sh", "-c", wait + start], user="0", volumes=volumes)
     until(lambda: said(haproxy, "ls", folder).strip() == "lines", 30)
     environment = {
         "GALERIST_CLUSTER": "lb", "GALERIST_REGISTRY": "etcd3://registry", "GALERIST_HAPROXY_DIR": folder,
