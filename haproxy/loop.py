@@ -41,6 +41,7 @@ _EAR = 0.05  # s until it is heard when it says that a server went up or down
 _SOON = 0.02  # s between looks while sessions are being moved
 _TOGETHER = 0.05  # s between passes: what comes together is handled together
 _APART = 1.0  # s between two reloads: each leaves an old worker behind
+_WRITE = 1.0  # s between two writings of the figures, at the least
 _AGAIN = 30.0  # s until a configuration that was refused is tried again
 
 
@@ -82,6 +83,7 @@ class Watcher:
         self._workers: tuple[int, ...] = ()
         self._said: dict[str, str] = {}
         self._figures: Figures | None = None
+        self._written = 0.0  # when the figures were last written to the files
 
     def figures(self) -> Iterator[Figure]:
         """For Prometheus, from another thread."""
@@ -175,7 +177,10 @@ class Watcher:
             self._ended,
             self._error or self._book.fault or self._filer.error,
         )
-        self._figures = now
+        written, self._figures = self._written, now
+        if now.written - written < _WRITE and now.written >= written:
+            return
+        self._written = now.written
         try:
             figures.write(self._config.folder, now)
             self._once("figures", "")
