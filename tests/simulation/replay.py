@@ -88,7 +88,9 @@ class Replay:
             raise ValueError(f"unknown line: {what}")
 
     def refusals(self) -> Iterator[str]:
-        if not self.head or not self.decided or not self.views:
+        if (
+            not self.head or not self.views or not (self.decided or self.spans)
+        ):  # in some rounds nobody decides anything
             yield "the log holds no round"
             return
         yield from self._decisions()
