@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import collections
 import random
 import signal
 import sys
@@ -17,10 +16,8 @@ from tests.faults.journal import Journal
 from tests.faults.network import Needs, require, sweep
 from tests.faults.probe import Prober
 from tests.faults.rounds import Ledger, Result
+from tests.faults.table import leaks, shown, summary
 from tests.simulation import replay
-
-GROWTH = 8192
-"""KiB of resident memory by which a part may have grown: Python's and MariaDB's allocators do not give back at once."""
 
 LINE = "{:>5} {:>4} {:>4} {:>6} {:>6} {:>6} {:>6} {:>10}  {}"
 
@@ -114,7 +111,7 @@ def _show(result: Result, fleet: Fleet, top: Path) -> Result:
     if result.violations:
         rounds.keep(fleet, top / f"round-{result.number}")
     (top / f"round-{result.number}.json").write_text(result.as_json())
-    times = map(_number, (result.gap, result.writes, result.full))
+    times = map(shown, (result.gap, result.writes, result.full))
     bad = len(result.violations) or "-"
     print(
         LINE.format(
@@ -131,48 +128,6 @@ def _show(result: Result, fleet: Fleet, top: Path) -> Result:
         print(f"      {text[:400]}")
     sys.stdout.flush()
     return result
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
-
-
-def summary(results: list[Result]) -> str:
-    """One line per kind of fault: rounds it was in, violations, and the slowest return of writes and of full strength."""
-    found: dict[str, list[Result]] = collections.defaultdict(list)
-    for result in results:
-        for kind in set(result.plan.kinds if result.plan else ()):
-            found[kind].append(result)
-    lines = [
-        "",
-        f"{'fault':<20} {'rounds':>6} {'violations':>10} {'writes':>8} {'full strength':>14}   (slowest, s after healing)",
-    ]
-    for kind in sorted(kinds.KINDS):
-        those = found.get(kind, [])
-        writes = max((result.writes for result in those if result.writes is not None), default=None)
-        full = max((result.full for result in those if result.full is not None), default=None)
-        bad = sum(len(result.violations) for result in those)
-        lines.append(f"{kind:<20} {len(those):>6} {bad:>10} {_number(writes):>8} {_number(full):>14}")
-    return "\n".join(lines)
-
-
-def leaks(results: list[Result]) -> tuple[str, list[str]]:
-    """What each agent, health endpoint and watcher took at the end of the first and of the last round that it lived
-    through (of each part the process that lived longest); and what has grown by more than a busy moment explains."""
-    lives: dict[str, dict[int, list[dict[str, int]]]] = collections.defaultdict(lambda: collections.defaultdict(list))
-    for result in results:
-        for part, sizes in result.notes.get("sizes", {}).items():
-            lives[part][sizes["pid"]].append(sizes)
-    lines, grown = ["", f"{'part':<10} {'rounds':>6} {'memory, KiB':>18} {'threads':>10} {'open files':>12}"], []
-    for part, processes in sorted(lives.items()):
-        life = max(processes.values(), key=len)
-        first, last = life[0], life[-1]
-        change = {what: f"{first[what]} > {last[what]}" for what in ("rss", "threads", "files")}
-        lines.append(f"{part:<10} {len(life):>6} {change['rss']:>18} {change['threads']:>10} {change['files']:>12}")
-        for what, most in (("rss", GROWTH), ("threads", 2), ("files", 40)):
-            if last[what] - first[what] > most:
-                grown.append(f"leak: {what} of {part} went from {first[what]} to {last[what]} in {len(life)} rounds")
-    return "\n".join(lines), grown
 
 
 if __name__ == "__main__":

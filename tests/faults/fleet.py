@@ -13,7 +13,6 @@ from galerist.model import Report, State, load
 from galerist.registry.contract import Registry, RegistryError
 from galerist.registry.open import open_registry
 from galerist.settings import load as load_settings
-from tests.faults.network import state
 from tests.faults.parts import ALL, CLUSTER, GRACE, TABLE, TTL, WRITE, Parts
 
 
@@ -21,13 +20,6 @@ class Fleet(Parts):
     """Looks at the parts from outside: by the registry, by files and processes, by SQL."""
 
     _registry: Registry | None = None
-
-    def describe(self, pid: int) -> str:
-        try:
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            return f"{pid} [{state(pid)}] {words.strip()}"
-        except OSError:
-            return f"{pid} (gone)"
 
     def strangers(self) -> list[str]:
         """Processes that a cluster at full strength does not have."""

@@ -17,7 +17,7 @@ from typing import Self
 
 from galerist.local.render import toml
 from galerist.registry.keys import Keys
-from tests.faults.network import Network
+from tests.faults.network import Network, state
 
 CLUSTER = "faults"
 TTL = 3.0  # s; short, so that faults can outlast every lease
@@ -297,6 +297,13 @@ class Parts:
         while self.everything() and time.monotonic() < deadline:
             time.sleep(0.1)
         return wrong + [f"left behind: {self.describe(pid)}" for pid in self.everything()]
+
+    def describe(self, pid: int) -> str:
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            return f"{pid} [{state(pid)}] {words.strip()}"
+        except OSError:
+            return f"{pid} (gone)"
 
 
 def _run(*words: str) -> None:

@@ -31,7 +31,7 @@ class Result:
 
     seed: int
     number: int
-    plan: Plan | None
+    plan: Plan | str | None
     violations: list[str] = field(default_factory=list)
     acknowledged: int = 0
     gap: float | None = None  # the longest time without an acknowledgement through the proxy
@@ -40,6 +40,11 @@ class Result:
     generations: int = 0  # new ones
     full_transfers: int = 0
     notes: dict[str, Any] = field(default_factory=dict)
+    kinds: tuple[str, ...] = ()  # of the plan's faults
+
+    def __post_init__(self) -> None:
+        if isinstance(self.plan, Plan):
+            self.kinds = self.plan.kinds
 
     def as_json(self) -> str:
         return json.dumps(vars(self), indent=1, default=str)
