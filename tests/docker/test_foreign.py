@@ -54,9 +54,11 @@ class Place:
         self.engine = engine
         self.network = engine.client.networks.create(NETWORK)
         self.made: list[Any] = []
+
+    def begin(self) -> None:
         etcd = ["etcd", "--listen-client-urls=http://0.0.0.0:2379", "--advertise-client-urls=http://registry:2379"]
         self.registry = self.run("galerist-etcd", "registry", etcd)
-        self.nodes = {name: self.run("galerist-proxy", name, [*PYTHON, NODE, name]) for name in "ab"}
+        self.nodes = {name: self.run("galerist-proxy", f"node-{name}", [*PYTHON, NODE, name]) for name in "ab"}
 
     def run(self, image: str, name: str, command: list[str], **more: Any) -> Any:
         if command not in ([], ["haproxy"]):  # else the image's own entrypoint runs
@@ -101,8 +103,11 @@ PYTHON = ["python3", "-c"]
 @pytest.fixture(scope="module")
 def place(engine: Engine) -> Iterator[Place]:
     made = Place(engine)
-    yield made
-    made.close()
+    try:
+        made.begin()
+        yield made
+    finally:
+        made.close()
 
 
 def said(container: Any, *command: str) -> str:
