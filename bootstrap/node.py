@@ -357,6 +357,7 @@ class LocalNode:
         self._stamps.change(attempt=None, fresh=False)
 
     def set_aside(self) -> None:
+        disk.check_movable(self._places.datadir)  # while the order still stands, which is for this stamp
         # The new stamp first: should the agent end in between, the old data meet a stamp that knows
         # nothing of them, and are refused, instead of an old stamp vouching for an empty datadir.
         self._stamps.renew()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -106,12 +107,29 @@ def wipe(datadir: Path) -> None:
             entry.unlink()
 
 
+def check_movable(datadir: Path) -> None:
+    """Raise OSError, with what to do, if :func:`set_aside` cannot rename this datadir."""
+    if os.path.ismount(datadir) and not _vacant(datadir):
+        text = (
+            "is a mount point and cannot be renamed: end the agent, move all that is in it elsewhere, start the agent"
+        )
+        raise OSError(errno.EBUSY, text, str(datadir))
+
+
 def set_aside(datadir: Path) -> Path | None:
-    """Rename a datadir; where it is now, None if there was none. Raises OSError."""
-    if not datadir.exists():
+    """Rename a datadir; where it is now, None if there was nothing in it. A link to a folder on another volume stays
+    a link to a folder there. Raises OSError."""
+    if not datadir.exists() or _vacant(datadir):
         return None
-    kept = datadir.with_name(f"{datadir.name}.set-aside-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}")
-    return datadir.rename(kept)
+    place = Path(os.path.realpath(datadir))
+    kept = place.rename(place.with_name(f"{place.name}.set-aside-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"))
+    if place != datadir:
+        place.mkdir()
+    return kept
+
+
+def _vacant(datadir: Path) -> bool:
+    return all(entry.name == "lost+found" for entry in datadir.iterdir())
 
 
 def _is_server(process: Path) -> bool:

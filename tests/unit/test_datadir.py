@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from galerist.galera.datadir import inspect, mark, opened_by
+from galerist.galera.datadir import check_movable, inspect, mark, opened_by, set_aside
 from galerist.galera.stamp import Stamp
 from galerist.model import ZERO_UUID, Attempt, Data, Generation, Identity, Position
 
@@ -134,3 +134,36 @@ def test_a_program_that_is_no_server_is_not_taken_for_one(tmp_path: Path) -> Non
             assert opened_by(there) is None
         finally:
             child.kill()
+
+
+def test_a_datadir_is_set_aside_whole(tmp_path: Path) -> None:
+    there = folder(tmp_path / "data", "mysql/", "ibdata1")
+    kept = set_aside(there)
+    assert kept is not None
+    assert (kept.parent, sorted(entry.name for entry in kept.iterdir())) == (tmp_path, ["ibdata1", "mysql"])
+    assert not there.exists()
+    assert set_aside(there) is None
+    there.mkdir()
+    assert set_aside(there) is None
+
+
+def test_a_datadir_on_another_volume_stays_there_by_its_link(tmp_path: Path) -> None:
+    (tmp_path / "volume").mkdir()
+    there = folder(tmp_path / "volume/data", "mysql/", "ibdata1")
+    (tmp_path / "data").symlink_to(there)
+    kept = set_aside(tmp_path / "data")
+    assert kept is not None
+    assert kept.parent == tmp_path / "volume"
+    assert (kept / "ibdata1").exists()
+    assert list((tmp_path / "data").iterdir()) == list(there.iterdir()) == []
+
+
+def test_a_mount_point_cannot_be_set_aside_and_it_is_said_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = folder(tmp_path / "data", "mysql/", "ibdata1")
+    check_movable(there)
+    monkeypatch.setattr("os.path.ismount", lambda path: path == there)
+    with pytest.raises(OSError, match="is a mount point .*: end the agent, move all that is in it elsewhere"):
+        check_movable(there)
+    check_movable(folder(tmp_path / "empty", "lost+found/"))
