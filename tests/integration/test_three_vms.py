@@ -282,18 +282,18 @@ class Writer(threading.Thread):
 
     def __init__(self, site: Site) -> None:
         super().__init__(daemon=True)
-        self._site, self._stop = site, threading.Event()
+        self._site, self._ended = site, threading.Event()
         self.good = self.bad = 0
 
     def run(self) -> None:
-        while not self._stop.wait(0.05):
+        while not self._ended.wait(0.05):
             if self._site.written():
                 self.good += 1
             else:
                 self.bad += 1
 
     def end(self) -> None:
-        self._stop.set()
+        self._ended.set()
         self.join(60)
 
 
