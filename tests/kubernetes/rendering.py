@@ -11,7 +11,7 @@ import yaml
 
 from tests.kubernetes.cluster import ROOT
 
-OVERLAYS = ("small", "production", "etcd", "nfs")
+OVERLAYS = ("small", "production", "etcd", "nfs", "tls")
 
 
 def rendered(kubectl: Path, overlay: str, folder: Path) -> list[dict[str, Any]]:
