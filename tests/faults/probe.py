@@ -20,6 +20,10 @@ import pymysql
 from tests.faults.fleet import Fleet
 
 PERIOD = 0.1  # s between two questions to a node
+NO_VIEW = "18446744073709551615"
+"""wsrep_cluster_conf_id of a server that has been in no Primary view since it lost the last one. When such a server enters
+one, it says Primary before it shows that view: the members that it names are still those of before."""
+
 _ASKED = (
     "wsrep_cluster_status", "wsrep_ready", "wsrep_cluster_state_uuid", "wsrep_cluster_conf_id", "wsrep_local_state",
     "wsrep_incoming_addresses", "wsrep_cluster_size",
@@ -45,7 +49,7 @@ class Answer:
 
     @property
     def serves(self) -> bool:
-        return self.primary and self.ready and self.open
+        return self.primary and self.ready and self.open and self.conf != NO_VIEW
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.faults.kinds import ALONE, ARBITRATED, HARMLESS, KINDS, draw
-from tests.faults.probe import Answer, Span, two_primaries
+from tests.faults.probe import NO_VIEW, Answer, Span, two_primaries
 
 NODES, ETCDS = ("n1", "n2", "n3"), ("e1", "e2", "e3")
 
@@ -44,6 +44,9 @@ def test_two_disjoint_sets_that_serve_at_one_instant_are_found(other: Span) -> N
         Span("n2", 15.0, 25.0, answer("n2", "n3", open=False)),
         Span("n2", 15.0, 25.0, answer("n2", "n3", ready=False)),
         Span("n2", 15.0, 25.0, answer("n2", "n3", primary=False)),
+        Span(
+            "n2", 15.0, 25.0, answer("n2", "n3", conf=NO_VIEW)
+        ),  # Primary again, with the members of before (seed 201, round 6)
         Span("n1", 15.0, 25.0, answer("n2")),  # the same node
     ],
 )
