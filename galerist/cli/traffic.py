@@ -15,7 +15,7 @@ from pathlib import Path
 from bootstrap.orders import Order, Refused
 from galerist.cli.orders import FAILED, give_order
 from galerist.cli.show import Cluster, node_state, opened, read, writer
-from galerist.model import ProxyReport, Report, State
+from galerist.model import CAUGHT_UP, ProxyReport, Report, State
 from galerist.registry.contract import Registry
 from galerist.settings import Settings
 
@@ -25,9 +25,9 @@ CATCH_UP = 10.0
 _LOOK = 0.1  # s
 
 
-BEHIND = 10
-"""Write-sets in the receive queue beyond which a node has not caught up. Flow control stops all others at some
-twenty (gcs.fc_limit); a node that keeps up has none, or a few for a moment."""
+FEW = 10
+"""Write-sets in the receive queue of a node that keeps up with ease. On a busy cluster flow control lets it grow to
+some thirty (gcs.fc_limit) and holds it there: that is no reason to refuse anything."""
 
 
 class Behind(Refused):
@@ -56,14 +56,14 @@ def switchover(cluster: Cluster, to: str | None) -> Order:
     if to is None:
         others = [name for name in able if name != first]
         # All members receive the same write-sets: who has none to apply has what the others have committed.
-        to = next((name for name in others if queue[name] <= BEHIND), min(others, key=queue.__getitem__, default=None))
+        to = next((name for name in others if queue[name] <= FEW), min(others, key=queue.__getitem__, default=None))
         if to is None:
             raise Refused(f"there is no other node that is Synced and open; the writer is {first or 'nobody'}")
     if to == first:
         raise Refused(f"{to} is the writer already")
     if to not in able:
         raise Refused(f"{to} cannot be the writer: {_why_not(cluster, to)} (could be: {', '.join(able) or 'nobody'})")
-    if queue[to] > BEHIND:
+    if queue[to] > CAUGHT_UP:
         raise Behind(
             f"{to} has {queue[to]} write-sets to apply still, and clients would not find there what they wrote; "
             "try again when it has caught up (galerist explain), or choose another with --to"

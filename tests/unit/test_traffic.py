@@ -67,6 +67,9 @@ def test_a_node_that_is_behind_is_passed_over_or_waited_for() -> None:
     with pytest.raises(Behind, match="b has 5321 write-sets"):  # all are: the one that will be there first
         switchover(cluster(ALL[0], behind, replace(report("c"), queue=9999)), None)
     assert state_of(switchover(cluster(ALL[0], replace(report("b"), queue=3), ALL[2]), None)).writer[0] == "b"
+    busy = cluster(ALL[0], replace(report("b"), queue=31), replace(report("c"), queue=24))
+    assert state_of(switchover(busy, None)).writer[0] == "c", "flow control holds them there: the one with the fewest"
+    assert state_of(switchover(busy, "b")).writer[0] == "b"
 
 
 def test_a_drained_node_cannot_be_the_writer() -> None:
