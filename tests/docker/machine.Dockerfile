@@ -2,7 +2,7 @@
 FROM galerist-proxy
 USER root
 RUN apt-get update -q \
-    && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends systemd systemd-sysv \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends procps systemd systemd-sysv \
     && rm -rf /var/lib/apt/lists/* /lib/systemd/system/multi-user.target.wants/* /etc/systemd/system/*.wants/*
 ENV container=docker
 STOPSIGNAL SIGRTMIN+3
