@@ -237,11 +237,14 @@ def test_a_local_cluster_speaks_tls_and_nothing_else() -> None:
         client = ["mariadb", f"--defaults-file={layout.client}"]
         by_tls = subprocess.run([*client, *query], capture_output=True, text=True, timeout=60, check=False)
         assert by_tls.stdout.strip() == "1", by_tls.stderr
-        plain = subprocess.run([*client, "--skip-ssl", *query], capture_output=True, text=True, timeout=60, check=False)
-        assert plain.returncode != 0 and "denied" in plain.stderr or "insecure" in plain.stderr, plain.stderr
+        plan = planning.load(layout.plan.read_text())
+        password = layout.secret(render.APP).read_text().strip()
+        with pytest.raises(pymysql.err.OperationalError, match="denied|insecure"):
+            pymysql.connect(
+                host=LOOPBACK, port=plan.port("write_port"), user=render.APP, password=password, ssl_disabled=True
+            )
         assert "synced" in galerist("list", *folder, "--format", "tsv").stdout
-        port = planning.load(layout.plan.read_text()).port("etcd_port")
-        with socket.create_connection((LOOPBACK, port), timeout=10) as raw:
+        with socket.create_connection((LOOPBACK, plan.port("etcd_port")), timeout=10) as raw:
             raw.sendall(b"GET /version HTTP/1.0\r\n\r\n")
             assert b"HTTPS server" in raw.recv(4096)
         without = galerist("up", *folder, "--no-tls", "--detach")
