@@ -71,9 +71,13 @@ def drain(facts: Facts) -> Decision | None:
 
 
 def forced(facts: Facts) -> Claim | None:
-    """The claim that a person has ordered, while it is good: its holder's boot reports, and nobody is Primary."""
+    """The claim that a person has ordered, while it is good: its holder's boot reports, and nobody is Primary.
+    One that a registry restored from a backup brings up again is known by the generation that came of it."""
     claim = facts.state.claim
     if claim is None or not claim.forced or not facts.answered or live_members(facts):
+        return None
+    known = (facts.state.identity, *(report.identity for report in facts.all))
+    if any(identity is not None and history.has(identity, claim.nonce) for identity in known):
         return None
     mine = claim.node == facts.me.node and claim.boot == facts.me.boot
     return claim if mine or holder_alive(claim, facts.others) else None

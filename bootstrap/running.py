@@ -163,8 +163,11 @@ def _superseded(facts: Facts) -> Decision:
 
 
 def _recorded(state: State, identity: Identity, view: View) -> State:
-    """The state with a view recorded. A claim whose holder is not in the view is void (rule 8)."""
-    claim = state.claim if state.claim is not None and state.claim.node in view.members else None
+    """The state with a view recorded. A claim is void when its holder is not in the view (rule 8), and spent when its
+    generation is on record."""
+    claim = state.claim
+    if claim is not None and (claim.node not in view.members or history.has(identity, claim.nonce)):
+        claim = None
     return replace(state, identity=identity, view=view, claim=claim, writer=writers(state.writer, view.members))
 
 

@@ -100,3 +100,29 @@ A_LATE_SWAP_AND_A_SECOND_TRY = Schedule(
     ),
 )
 """The swap that records a bootstrap arrives when its server is dead and the next try runs."""
+
+AN_ORDER_OUT_OF_A_BACKUP = Schedule(
+    5,
+    None,
+    True,
+    (
+        ("write", 33, 39, 890904522),
+        ("kill_all", 34, 344, 365741787),
+        ("start_all", 9, 862, 451851522),
+        ("tick", 27, 960, 97329280),
+        ("tick", 55, 54, 209431170),
+        ("tick", 28, 705, 21088639),
+        ("order_recover", 45, 218, 221555254),
+        ("tick", 40, 687, 724636803),
+        ("backup", 31, 225, 173525294),
+        ("tick", 59, 918, 819081645),
+        ("tick", 49, 782, 598216656),
+        ("tick", 11, 626, 81457305),
+        ("write", 0, 295, 707555371),
+        ("slow_applier", 20, 304, 477496039),
+        ("registry_restored", 31, 426, 747613754),
+        ("tick", 51, 187, 222922319),
+        ("tick", 23, 415, 337826617),
+    ),
+)
+"""A person's order to start from a was carried out; a backup brings it up again, and d's report of that time."""

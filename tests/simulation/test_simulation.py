@@ -90,3 +90,7 @@ def test_a_second_try_needs_a_claim_of_its_own() -> None:
     outcome = run(found.A_LATE_SWAP_AND_A_SECOND_TRY, tell=True)
     assert outcome.violation is None
     assert sum("claiming the bootstrap" in line for line in outcome.trace) == 2
+
+
+def test_an_order_is_carried_out_once() -> None:
+    assert run(found.AN_ORDER_OUT_OF_A_BACKUP).violation is None
