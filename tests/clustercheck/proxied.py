@@ -253,46 +253,6 @@ def long_statement(member: Member, seconds: float) -> None:
     )
 
 
-def huge_commit(pair: Pair, rows: int, fragment: int) -> tuple[float, tuple[float, float], set[str]]:
-    """One transaction of so many rows of 900 bytes, replicated in fragments of so many bytes (0: in one piece):
-    seconds its COMMIT took, the longest that a probe of each node waited, and all answers."""
-    pair.one.run(
-        "CREATE OR REPLACE DATABASE huge",
-        "CREATE TABLE huge.t (id INT PRIMARY KEY, x VARCHAR(1000))",
-        "SET GLOBAL wsrep_max_ws_size = 2147483647",
-    )
-    until_probed(pair.check_one, pair.check_two)
-    longest, codes = [0.0, 0.0], set()
-
-    def look() -> None:
-        for number, check in enumerate((pair.check_one, pair.check_two)):
-            said = check.status()
-            codes.add(str(said["code"]))
-            longest[number] = max(longest[number], said["probe"]["pending"] or 0.0)
-        time.sleep(0.1)
-
-    with pair.one.session() as cursor, ThreadPoolExecutor(1) as executor:
-        cursor.execute(f"SET SESSION wsrep_trx_fragment_size = {fragment}")
-        cursor.execute("BEGIN")
-        filling = executor.submit(
-            cursor.execute, f"INSERT INTO huge.t SELECT seq, REPEAT('x', 900) FROM huge.seq_1_to_{rows}"
-        )
-        while not filling.done():
-            look()
-        filling.result()
-        began = time.monotonic()
-        committing = executor.submit(cursor.execute, "COMMIT")
-        while not committing.done():
-            look()
-        committing.result()
-        took = time.monotonic() - began
-        while pair.two.query("SELECT COUNT(*) FROM huge.t")[0][0] != rows:
-            look()
-    until_probed(pair.check_one, pair.check_two)
-    pair.one.run("DROP DATABASE huge")
-    return took, (longest[0], longest[1]), codes
-
-
 def in_rotation(pair: Pair) -> set[str]:
     """Asserts that both nodes are; those whose probe is late, and explained."""
     found: set[str] = set()

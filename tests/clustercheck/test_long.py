@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.benchmarks.tables import table
-from tests.clustercheck.proxied import Pair, code, delay, huge_commit, long_alter, partition, two_nodes
+from tests.clustercheck.proxied import Pair, code, delay, long_alter, partition, two_nodes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -40,20 +40,6 @@ def test_99_of_100_answers_come_within_a_second_of_the_fact(pair: Pair, name: st
     row = (name, str(ROUNDS), *(f"{1e3 * one:.0f}" for one in figures))
     table("From the fact to the answer", ("", "rounds", "p50, ms", "p99, ms", "longest, ms"), [row])
     assert figures[1] < 1.0
-
-
-def test_what_a_huge_transaction_does_to_the_probe(pair: Pair) -> None:
-    """In one piece it may drain nodes, and never more; in fragments no probe is late for long."""
-    pair.settle()
-    rows = []
-    for fragment in (0, 10 << 20):
-        seconds, longest, codes = huge_commit(pair, 400_000, fragment)
-        rows.append(
-            (str(fragment >> 20), f"{seconds:.1f}", *(f"{one:.1f}" for one in longest), " ".join(sorted(codes)))
-        )
-        assert codes <= ({"200", "404"} if fragment == 0 else {"200"})
-    head = ("wsrep_trx_fragment_size, MiB", "COMMIT, s", "longest probe of its node, s", "of the other, s", "answers")
-    table("A transaction of 360 MB", head, rows)
 
 
 def test_a_node_cut_off_from_the_majority_is_down_within_a_second_of_knowing(pair: Pair) -> None:
