@@ -126,3 +126,37 @@ AN_ORDER_OUT_OF_A_BACKUP = Schedule(
     ),
 )
 """A person's order to start from a was carried out; a backup brings it up again, and d's report of that time."""
+
+AN_EMPTY_REGISTRY_AND_A_MEMBER_OF_OLD = Schedule(
+    3,
+    None,
+    True,
+    (
+        ("write", 2, 19, 884422009),
+        ("tick", 52, 643, 759684625),
+        ("tick", 32, 112, 930395818),
+        ("tick", 53, 435, 92366623),
+        ("tick", 4, 17, 189963044),
+        ("tick", 45, 294, 528858950),
+        ("freeze_midpass", 19, 399, 444560101),
+        ("write", 45, 959, 24049428),
+        ("tick", 46, 305, 246912300),
+        ("tick", 14, 322, 410213909),
+        ("arbitrator", 39, 458, 446253862),
+        ("tick", 23, 535, 43547170),
+        ("write", 6, 496, 750359234),
+        ("partition", 44, 30, 138348390),
+        ("tick", 45, 465, 512004950),
+        ("write", 1, 565, 561011280),
+        ("order_reinit", 29, 159, 90853272),
+        ("tick", 8, 62, 879643307),
+        ("settle", 28, 416, 663249583),
+        ("registry_wiped", 16, 935, 946019870),
+        ("write", 23, 138, 937728854),
+        ("tick", 17, 693, 111564109),
+        ("tick", 42, 228, 665018615),
+        ("registry_wiped", 25, 294, 972102187),
+        ("order_forget", 10, 228, 913606287),
+    ),
+)
+"""The registry is wiped, and the disk of b lost, which alone held a commit; no view of today names b."""

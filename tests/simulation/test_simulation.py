@@ -77,11 +77,16 @@ def test_what_is_on_no_disk_and_no_record_is_not_asked_for() -> None:
 
 
 def test_the_record_of_a_former_disk_vouches_for_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    for schedule in (found.A_RECORD_OF_A_FORMER_DISK, found.AN_EMPTY_REGISTRY_AND_A_NEW_DISK):
+    lost = (
+        found.A_RECORD_OF_A_FORMER_DISK,
+        found.AN_EMPTY_REGISTRY_AND_A_NEW_DISK,
+        found.AN_EMPTY_REGISTRY_AND_A_MEMBER_OF_OLD,
+    )
+    for schedule in lost:
         assert run(schedule).violation is None
     with monkeypatch.context() as wrong:
         wrong.setattr(forming, "_blind", lambda facts: set())
-        for schedule in (found.A_RECORD_OF_A_FORMER_DISK, found.AN_EMPTY_REGISTRY_AND_A_NEW_DISK):
+        for schedule in lost:
             violation = run(schedule).violation
             assert violation is not None and violation.promise == "P2"
 
