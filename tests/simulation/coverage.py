@@ -29,8 +29,10 @@ DEFENSIVE = (
     "was given for another position",
     "ordered: Wait: failed",
     "may hold the commits between, but it can be no candidate",
+    "drain: ",
 )
-"""Branches for what only a person or a mistaken program can bring about; tests/unit/test_decide.py has them."""
+"""Branches for what only a person or a mistaken program can bring about, and those of a drain, which concerns clients
+only; tests/unit/test_decide.py has them."""
 
 
 class Coverage:
