@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_nothing_is_missing_here_and_that_is_found_quickly() -> None:
-    begun = time.monotonic()
+    def used() -> float:
+        mine = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return mine.ru_utime + mine.ru_stime
+
+    before = used()
     run = subprocess.run([ROOT / "scripts/setup", "--check"], capture_output=True, text=True)
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
-    assert time.monotonic() - begun < 1.0
+    assert used() - before < 2.0, "seconds of a processor: other work on the machine does not count"
 
 
 def test_make_says_what_it_can_do() -> None:
