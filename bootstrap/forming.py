@@ -229,11 +229,6 @@ def _blind(facts: Facts) -> set[str]:
         name for view in (facts.state.view, *(r.view for r in facts.all)) if view is not None for name in view.members
     }
     members |= {record.node for record in facts.nodes if record.held} | {*facts.state.writer}
-    recorded = {record.node for record in facts.nodes}
-    if any(report.held and report.node not in recorded for report in facts.all):
-        members |= {
-            report.node for report in facts.all
-        }  # the registry has lost records: who else was a member is not known
     vouched = {(record.node, record.disk) for record in facts.nodes if not record.held}
     return {
         report.node
