@@ -43,9 +43,19 @@ def list_command(settings: Settings | None, dir: Path | None, format: str, watch
 
 def _follow(settings: Settings | None, dir: Path | None, format: str) -> int:
     """Until Ctrl-C: on a terminal the table in place, else one whenever something has changed."""
+    import signal
+
     from galerist.wake import Wake
 
-    wake = Wake()
+    wake, ending = Wake(), False
+
+    def end(*_: object) -> None:
+        nonlocal ending
+        ending = True
+        wake.set()
+        signal.signal(signal.SIGINT, former)  # who asks twice need not wait for a registry that is silent
+
+    former = signal.signal(signal.SIGINT, end)
     with opened(settings, dir) as (registry, name):
         from galerist.registry.keys import Keys
 
@@ -53,7 +63,7 @@ def _follow(settings: Settings | None, dir: Path | None, format: str) -> int:
         screen = console()
         watch = registry.watch(Keys(name).root, wake.set)
         try:
-            while True:
+            while not ending:
                 wake.clear()
                 try:
                     cluster = _read(registry, name)
@@ -64,10 +74,12 @@ def _follow(settings: Settings | None, dir: Path | None, format: str) -> int:
                 if now != shown:
                     shown = now
                     _update(screen, format, data, paused, trouble)
-                wake.wait(_LOOK)
-                time.sleep(0.05)  # what comes together is shown together
+                if not ending:
+                    wake.wait(_LOOK)
+                    time.sleep(0.05)  # what comes together is shown together
         finally:
             watch.close()
+    raise KeyboardInterrupt
 
 
 def _update(screen: Any, format: str, data: dict[str, Any] | None, paused: str, trouble: str) -> None:

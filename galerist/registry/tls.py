@@ -81,7 +81,7 @@ def diagnose(access: Access, place: tuple[str, int], made: ssl.SSLContext | None
         if reason := disagreement(access, place, error):
             return reason
     except OSError:
-        return None
+        pass  # a reset is no answer either: what the server has not read yet decides which of the two comes
     try:
         with _connected(place) as raw:
             raw.sendall(b"GET /version HTTP/1.0\r\n\r\n")

@@ -21,6 +21,10 @@ SETTLED = 5.0
 """Seconds after which a new node is surely up."""
 
 
+LATE = 3.0
+"""Seconds after a removal in which a busy machine may still cut a session that has just begun."""
+
+
 @dataclass
 class Result:
     sessions: int = 0
@@ -40,7 +44,7 @@ class Result:
         return [
             failure
             for failure in self.failures
-            if failure[2] not in self.removals and (failure[2] or not any(0 <= failure[0] - at < 1.0 for at in times))
+            if failure[2] not in self.removals and (failure[2] or not any(0 <= failure[0] - at < LATE for at in times))
         ]
 
 
