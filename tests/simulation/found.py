@@ -160,3 +160,28 @@ AN_EMPTY_REGISTRY_AND_A_MEMBER_OF_OLD = Schedule(
     ),
 )
 """The registry is wiped, and the disk of b lost, which alone held a commit; no view of today names b."""
+
+AN_EXPECTED_NODE_THAT_NEVER_JOINED = Schedule(
+    3,
+    None,
+    False,
+    (
+        ("tick", 6, 932, 399856557),
+        ("tick", 29, 912, 208002190),
+        ("freeze_agent", 7, 465, 587279524),
+        ("backup", 55, 980, 951757619),
+        ("tick", 19, 774, 1055646972),
+        ("tick", 12, 425, 628551258),
+        ("tick", 26, 353, 97572041),
+        ("registry_wiped", 10, 503, 174705964),
+        ("tick", 51, 250, 865550065),
+        ("registry_restored", 35, 970, 823482061),
+        ("tick", 13, 616, 444493353),
+        ("freeze_midpass", 24, 121, 948412380),
+        ("tick", 49, 42, 550514774),
+        ("tick", 26, 628, 224837130),
+        ("write", 12, 974, 753368203),
+        ("registry_wiped", 28, 258, 652100859),
+    ),
+)
+"""The registry is wiped, commits are missing, and an empty node that never was a member has nothing to say of them."""

@@ -99,3 +99,7 @@ def test_a_second_try_needs_a_claim_of_its_own() -> None:
 
 def test_an_order_is_carried_out_once() -> None:
     assert run(found.AN_ORDER_OUT_OF_A_BACKUP).violation is None
+
+
+def test_a_node_that_never_joined_is_not_waited_for() -> None:
+    assert run(found.AN_EXPECTED_NODE_THAT_NEVER_JOINED).violation is None
