@@ -96,6 +96,7 @@ def test_from_the_registry_to_the_routing(proxy: Proxy) -> None:
                 "state_file": other.states,
                 "socket_mode": "600",
                 "drop_to": "",
+                "wait_file": "",
             }
             return render(model(servers, policy), facts)
 
