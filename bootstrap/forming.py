@@ -109,7 +109,8 @@ def elect(facts: Facts, known: Identity) -> Decision | Elected:
     members = view.members if view is not None else tuple(report.node for report in facts.all)
     by_name = {report.node: report for report in facts.all}
     missing = tuple(name for name in members if name not in by_name)
-    wiped = tuple(name for name in members if name in _blind(facts))
+    blind = _blind(facts)
+    wiped = tuple(name for name in members if name in blind)
     last = f"last Primary Component {listed(members)}" + (f" at seqno {view.seqno}" if view is not None else "")
     evidence = (last, *seen(facts.all))
     if missing or wiped:
