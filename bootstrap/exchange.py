@@ -11,7 +11,7 @@ from typing import TypeVar
 from bootstrap.decisions import Decision
 from bootstrap.facts import Expect
 from bootstrap.tempo import tempo
-from galerist.model import Endpoint, Malformed, NodeRecord, Position, ProxyReport, Report, State, dump, load, older
+from galerist.model import Endpoint, Malformed, NodeRecord, ProxyReport, Report, State, dump, load, older
 from galerist.registry.contract import Lease, Registry, RegistryError, Swap
 from galerist.registry.keys import Keys
 
@@ -59,8 +59,7 @@ class Exchange:
         self._lease: Lease = registry.lease(who.ttl)
         self._published: dict[str, str] = {}
         self._published_at = float("-inf")
-        self._position: Position | None = None  # as published last, and so is
-        self._queue = 0
+        self._said: Report | None = None  # as published last
         self._error: str | None = None
         self._last = State()  # the newest that was read
 
@@ -116,14 +115,15 @@ class Exchange:
         """Publish what changed; a position or a queue that only moved on waits for the next heartbeat."""
         now = self._clock()
         due = now - self._published_at >= tempo(self._who.ttl).heartbeat
-        held = replace(me, position=self._position) if me.live else me
-        if me.caught_up == replace(me, queue=self._queue).caught_up:
-            held = replace(held, queue=self._queue)
-        if due or self._values(held) != self._published:
-            values = self._values(me)
-            self._lease.publish(values)
-            self._published, self._published_at = values, now
-            self._position, self._queue = me.position, me.queue
+        if not due and self._said is not None:
+            held = replace(me, position=self._said.position) if me.live else me
+            if me.caught_up == replace(me, queue=self._said.queue).caught_up:
+                held = replace(held, queue=self._said.queue)
+            if held == self._said:
+                return
+        values = self._values(me)
+        self._lease.publish(values)
+        self._published, self._published_at, self._said = values, now, me
 
     def _values(self, me: Report) -> dict[str, str]:
         """What the registry holds for this node while it reports this."""
