@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bootstrap import history
+from bootstrap import forming, history
 from bootstrap.decisions import Ack, Bootstrap, Decision, Desync, Refuse, Serve, SetAside, Stop, Wait
 from bootstrap.facts import Facts
 from bootstrap.words import listed, seen, where
@@ -19,12 +19,14 @@ def live_members(facts: Facts) -> tuple[Report, ...]:
 
 def reinit(facts: Facts) -> Decision | None:
     """A person has allowed the datadir of this node to be set aside; that needs somebody to copy from."""
-    me = facts.me
+    me, recorded = facts.me, facts.state.identity
     if not facts.answered or all(record.node != me.node or record.reinit != me.disk for record in facts.nodes):
         return None
-    if not live_members(facts):
+    if recorded is None or not live_members(facts):
         return None  # until somebody is Primary its data count as everybody's do
-    if facts.state.view is None or me.node in facts.state.view.members:
+    # Also a newer view than the recorded one, of which some disk tells: at the next total stop it would ask for this one.
+    view = forming.last_view(facts, recorded)
+    if facts.state.view is None or view is None or me.node in (*facts.state.view.members, *view.members):
         return Decision(
             Wait(),
             f"{me.node} is to begin anew by order, and waits for the Primary Component to be recorded without it.",

@@ -185,3 +185,22 @@ AN_EXPECTED_NODE_THAT_NEVER_JOINED = Schedule(
     ),
 )
 """The registry is wiped, commits are missing, and an empty node that never was a member has nothing to say of them."""
+
+AN_ORDER_BETWEEN_TWO_VIEWS = Schedule(
+    3,
+    None,
+    True,
+    (
+        ("write", 45, 899, 421512132),
+        ("tick", 18, 525, 138087353),
+        ("tick", 38, 596, 497926670),
+        ("tick", 48, 360, 464761690),
+        ("tick", 15, 729, 293763535),
+        ("write", 26, 965, 149111071),
+        ("write", 16, 149, 896593318),
+        ("new_addresses", 3, 418, 308434271),
+        ("tick", 14, 869, 401348537),
+        ("order_reinit", 15, 464, 1046174303),
+    ),
+)
+"""a is to begin anew; the recorded view is without it, but it had joined since, and the others are about to report that."""

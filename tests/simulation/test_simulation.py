@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from types import SimpleNamespace
 
 import pytest
 
-from bootstrap import forming
+from bootstrap import forming, obey
 from galerist import model
 from tests.simulation import fast, found
 from tests.simulation.galera import Violation
@@ -103,3 +104,11 @@ def test_an_order_is_carried_out_once() -> None:
 
 def test_a_node_that_never_joined_is_not_waited_for() -> None:
     assert run(found.AN_EXPECTED_NODE_THAT_NEVER_JOINED).violation is None
+
+
+def test_a_datadir_stays_while_some_view_names_its_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(found.AN_ORDER_BETWEEN_TWO_VIEWS).violation is None
+    with monkeypatch.context() as wrong:
+        wrong.setattr(obey, "forming", SimpleNamespace(last_view=lambda facts, known: facts.state.view))
+        violation = run(found.AN_ORDER_BETWEEN_TWO_VIEWS).violation
+        assert violation is not None and violation.promise == "P4"
