@@ -152,7 +152,9 @@ def test_reinit_waits_for_somebody_to_copy_from_and_names_the_disk() -> None:
     without = replace(STATE, view=View("aaaaaaaa", 11, ("n1", "n2")))
     assert isinstance(decide(facts(stray, (live,), without, nodes=order.put)).action, SetAside)
     newer = replace(live, view=View("aaaaaaaa", 12, ("n1", "n2", "n3")))
-    assert isinstance(decide(facts(stray, (newer,), without, nodes=order.put)).action, Wait), "a total stop would ask for it"
+    assert isinstance(decide(facts(stray, (newer,), without, nodes=order.put)).action, Wait), (
+        "a total stop would ask for it"
+    )
     renewed = replace(stray, disk="another")
     assert not isinstance(decide(facts(renewed, (live,), without, nodes=order.put)).action, SetAside)
 
