@@ -107,12 +107,15 @@ class Exchange:
         return asked.result()
 
     def _ask(self) -> _Content:
-        keys, registry = self._keys, self._registry
-        members, nodes = registry.list(keys.members), registry.list(keys.nodes)
-        state = registry.get(keys.state)
-        # Last: whoever has changed the order of writers has told before whom it writes to.
-        proxies = registry.list(keys.proxies)
-        return _below(members, keys.members), _below(nodes, keys.nodes), state, _below(proxies, keys.proxies)
+        keys = self._keys
+        # The proxies last: whoever has changed the order of writers has told before whom it writes to.
+        members, nodes, state, proxies = self._registry.read(keys.members, keys.nodes, keys.state, keys.proxies)
+        return (
+            _below(members, keys.members),
+            _below(nodes, keys.nodes),
+            state.get(keys.state),
+            _below(proxies, keys.proxies),
+        )
 
     def publish(self, report: records.ProxyReport) -> None:
         """Say what this proxy does, unless the registry is known to be away: that would only cost time."""

@@ -92,6 +92,15 @@ class Registry(abc.ABC):
     def get(self, key: str) -> str | None:
         """The value of ``key``, None when it is absent. Raises RegistryError."""
 
+    def read(self, *places: str) -> tuple[dict[str, str], ...]:
+        """What stands at each place, in this order: below a prefix, which ends with ``/``, or at one key. As it
+        stood at one moment where the backend can give that (etcd v3), else one after the other. Raises RegistryError."""
+        return tuple(self.list(place) if place.endswith("/") else self._at(place) for place in places)
+
+    def _at(self, key: str) -> dict[str, str]:
+        value = self.get(key)
+        return {} if value is None else {key: value}
+
     @abc.abstractmethod
     def put(self, key: str, value: str) -> None:
         """Write a durable key. Raises RegistryError."""

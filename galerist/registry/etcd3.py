@@ -31,12 +31,16 @@ class Etcd3(Registry):
         self._gateway = Gateway(access)
 
     def list(self, prefix: str) -> dict[str, str]:
-        answer = self._gateway.repeat("/v3/kv/range", below(prefix))
-        return {decode(pair["key"]): decode(pair.get("value", "")) for pair in answer.get("kvs", ())}
+        return _found(self._gateway.repeat("/v3/kv/range", below(prefix)))
 
     def get(self, key: str) -> str | None:
         pair = _pair(self._gateway.repeat("/v3/kv/range", {"key": encode(key)}))
         return None if pair is None else decode(pair.get("value", ""))
+
+    def read(self, *places: str) -> tuple[dict[str, str], ...]:
+        ranges = [{"request_range": below(place)} if place.endswith("/") else _range(place) for place in places]
+        answer = self._gateway.repeat("/v3/kv/txn", {"success": ranges})
+        return tuple(_found(response["response_range"]) for response in answer.get("responses", ()))
 
     def put(self, key: str, value: str) -> None:
         self._write(key, value)
@@ -219,6 +223,10 @@ def _range(key: str) -> Json:
 
 def _unchanged(key: str, revision: int) -> Json:
     return {"target": "MOD", "key": encode(key), "result": "EQUAL", "mod_revision": str(revision)}
+
+
+def _found(answer: Json) -> dict[str, str]:
+    return {decode(pair["key"]): decode(pair.get("value", "")) for pair in answer.get("kvs", ())}
 
 
 def _pair(answer: Json) -> Json | None:

@@ -30,6 +30,15 @@ def test_values(registry: Registry, root: str) -> None:
     assert registry.get(f"{root}a") is None
 
 
+def test_several_places_in_one_question(registry: Registry, root: str) -> None:
+    registry.put(f"{root}a/x", "one")
+    registry.put(f"{root}a/y", "")
+    registry.put(f"{root}key", "two")
+    places = (f"{root}key", f"{root}none/", f"{root}a/", f"{root}absent")
+    assert registry.read(*places) == ({places[0]: "two"}, {}, {f"{root}a/x": "one", f"{root}a/y": ""}, {})
+    assert registry.read() == ()
+
+
 def test_a_prefix_ends_at_its_slash(registry: Registry, root: str) -> None:
     registry.put(f"{root}node/x", "in")
     registry.put(f"{root}node2", "out")
