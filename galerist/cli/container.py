@@ -11,6 +11,7 @@ from galerist import logs, pid1
 from galerist.cli import wellknown
 from galerist.settings import Settings, SettingsError, load
 from galerist.settings.loader import CONFIG_VARIABLE, PREFIX
+from galerist.settings.schema import FIELDS
 
 
 def node(config: Path | None, flags: Mapping[str, str | None]) -> int:
@@ -30,12 +31,10 @@ def node(config: Path | None, flags: Mapping[str, str | None]) -> int:
         )
         return 78
     logs.setup(settings.log_level, settings.log_format, settings.node)
-    check = {key: value for key, value in environ.items() if "PASSWORD" not in key or key.startswith(PREFIX + "CHECK")}
-    others = [_part("clustercheck", check)]
+    others = [_part("clustercheck", beside("clustercheck", environ))]
     if settings.drain_file is not None:
-        registry = {key: value for key, value in environ.items() if "PASSWORD" not in key or "REGISTRY" in key}
         words = ("drain", settings.node, "--while", str(settings.drain_file))
-        others.append(pid1.Part("drain", (sys.executable, "-m", "galerist", *words), registry))
+        others.append(pid1.Part("drain", (sys.executable, "-m", "galerist", *words), beside("list", environ)))
     return pid1.run(_part("bootstrap", environ), others)
 
 
@@ -57,6 +56,21 @@ def as_environment(config: Path | None, flags: Mapping[str, str | None], environ
             result.pop(PREFIX + key.removesuffix("_file").upper(), None)
             result[PREFIX + key.upper()] = value
     return result
+
+
+def beside(part: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a part beside the agent, without the secrets that it does not take, and without the
+    accounts that they belong to, which would be refused without them."""
+    foreign: set[str] = set()
+    for field in FIELDS:
+        if field.secret and part not in field.parts:
+            account = field.name.replace("_password", "_user")
+            foreign |= {PREFIX + key.upper() for key in (field.name, field.key, account)}
+    return {
+        key: value
+        for key, value in environ.items()
+        if key not in foreign and (key.startswith(PREFIX) or "PASSWORD" not in key)
+    }
 
 
 def _checked(part: str, environ: Mapping[str, str]) -> Settings:
