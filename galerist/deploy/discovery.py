@@ -34,7 +34,8 @@ REFRESH = 0.7
 AGAIN = 1.0
 """Seconds until the next try when the engine or the registry did not answer."""
 
-EVENTS = ["start", "restart", "die", "stop", "destroy", "rename", "pause", "unpause", "health_status"]
+EVENTS = ["start", "restart", "die", "stop", "destroy", "rename", "pause", "unpause", "health_status", "died", "remove"]
+"""What the engine is asked for. The last two are podman's words for "die" and "destroy"; Docker knows no such event."""
 
 TROUBLE = (docker.errors.DockerException, requests.RequestException, OSError)
 

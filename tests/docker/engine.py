@@ -57,20 +57,31 @@ class Engine:
     def _prepare(self) -> None:
         self._start((), ("--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false"))
         self.run("docker", "import", str(self._base), "galerist-base")
+        clone = self._clone()
         for target in ("proxy", "node"):
-            self.build(ROOT / "images/Dockerfile", f"galerist-{target}", "--target", target)
+            self._build(clone, "images/Dockerfile", f"galerist-{target}", "--target", target)
         for name in ("etcd", "machine"):
-            self.build(ROOT / f"tests/docker/{name}.Dockerfile", f"galerist-{name}")
+            self._build(clone, f"tests/docker/{name}.Dockerfile", f"galerist-{name}")
         self._stop()
         self.run("ip", "netns", "add", self._namespace)
         inside = ("nsenter", f"--net=/run/netns/{self._namespace}")
         self.run(*inside, "ip", "link", "set", "lo", "up")
         self._start(inside, ("--userland-proxy=false",))
 
-    def build(self, file: Path, tag: str, *more: str) -> None:
+    def _clone(self) -> Path:
+        """A folder with what a clean clone would hold, were everything committed that git does not ignore."""
+        folder = self.directory / "clone"
+        listed = ("git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+        for name in self.run(*listed).split("\0"):
+            if (ROOT / name).is_file():  # it may have been deleted
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, folder / name)
+        return folder
+
+    def _build(self, clone: Path, file: str, tag: str, *more: str) -> None:
         """Build an image, with the machine's network."""
         command = ["docker", "build", "--network=host", "--build-arg=BASE=galerist-base", "-q", "-t", tag, *more]
-        self.run(*command, "-f", str(file), str(ROOT))
+        self.run(*command, "-f", str(clone / file), str(clone))
 
     def run(self, *command: str, environ: Mapping[str, str] | None = None, timeout: float = 1500) -> str:
         """The output of a command that must succeed."""
@@ -153,6 +164,11 @@ def engine() -> Iterator[Engine]:
     if kept := os.environ.get(KEPT):
         yield Engine.attach(Path(kept))
         return
-    base = subprocess.run([ROOT / "scripts/setup-docker"], stdout=subprocess.PIPE, text=True, check=True).stdout
-    with Engine(Path(base.strip())) as made:
+    with Engine(base_image()) as made:
         yield made
+
+
+def base_image() -> Path:
+    """A tar file with Debian 12, made by scripts/setup-docker where it is missing."""
+    done = subprocess.run([ROOT / "scripts/setup-docker"], stdout=subprocess.PIPE, text=True, check=True)
+    return Path(done.stdout.strip())

@@ -18,6 +18,7 @@ import pytest
 from galerist.model import Data, Endpoint, Report, Server, dump
 from galerist.registry.open import connect
 from tests.docker.engine import ROOT, Engine, until
+from tests.docker.podman import Podman
 from tests.support.etcd import Etcd
 
 pytestmark = pytest.mark.docker
@@ -32,7 +33,7 @@ OTHERS = {"/components/galera/n2/ip": "192.0.2.2", "/components/galera/n2/port":
 class Sidekick:
     """`galerist discovery` as a process, the container that it looks at, and the registry that it writes to."""
 
-    def __init__(self, engine: Engine, etcd: Etcd, folder: Path) -> None:
+    def __init__(self, engine: Engine | Podman, etcd: Etcd, folder: Path) -> None:
         self.engine, self.etcd = engine, etcd
         self.registry = connect(etcd.access("etcd3", timeout=10))
         for key, value in OTHERS.items():
@@ -45,7 +46,6 @@ class Sidekick:
             name="galera-n1",
             ports={"3306/tcp": None, "4567/tcp": None},
             healthcheck=check,
-            init=True,
         )
         self.process: subprocess.Popen[bytes] | None = None
         self.log = folder / "discovery.log"
@@ -163,3 +163,38 @@ def test_a_sidekick_that_is_ended_removes_its_own_keys_only(sidekick: Sidekick) 
     sidekick.stands()
     assert sidekick.end(signal.SIGTERM) == 0
     assert sidekick.keys() == OTHERS
+
+
+def test_it_follows_a_container_of_podman(engine: Engine, tmp_path: Path) -> None:
+    with Podman(engine) as podman, Etcd() as etcd:
+        sidekick = Sidekick(podman, etcd, tmp_path)
+
+        def check() -> None:
+            """podman leaves this to a timer of systemd, of which there is none here."""
+            subprocess.run(podman.command("healthcheck", "run", "galera-n1"), capture_output=True, timeout=60)
+
+        try:
+            sidekick.start()
+            check()
+            sidekick.stands()
+            sidekick.container.exec_run(["touch", "/sick"])
+            check()
+            sidekick.gone(4)  # by the event: the next pass by itself is later
+            sidekick.container.exec_run(["rm", "/sick"])
+            check()
+            sidekick.stands()
+            sidekick.report("boot1")
+            sidekick.container.pause()
+            sidekick.container.unpause()
+            sidekick.stands()
+            time.sleep(1)
+            sidekick.container.kill()
+            sidekick.gone(4)
+            until(lambda: sidekick.registry.get(MEMBER) is None, 4, sidekick.log.read_text)
+            sidekick.container.start()
+            check()
+            sidekick.stands()
+            assert sidekick.end(signal.SIGTERM) == 0
+            assert sidekick.keys() == OTHERS
+        finally:
+            sidekick.close()
