@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import FrameType
@@ -29,6 +30,10 @@ STEADY = 30.0
 
 PATIENCE = 20.0
 """Seconds for rsyslog to end in order: it finishes the batch that it is sending."""
+
+GIVEN_UP = b"DISABLING action"
+"""What rsyslog says when it will send nothing any more until it is started anew: by RELP and TLS one store that cannot
+prove itself, or that does not take our certificate, is enough. What waits on disk stays."""
 
 FAILED, MISSING, CONFIGURATION = 1, 69, 78
 
@@ -87,23 +92,40 @@ def _run(program: str, config: Path, folder: Path) -> int:
         notify(READY="1")
         while not stop.is_set():
             _end_former(folder)
-            child = subprocess.Popen(command, stdin=subprocess.DEVNULL, cwd=folder)
+            child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=folder)
+            given_up = Wake()
+            threading.Thread(target=_listen, args=(child, given_up, wake), name="rsyslog", daemon=True).start()
             began = time.monotonic()
             log.info("rsyslog runs (pid %d).", child.pid)
-            while not stop.is_set() and child.poll() is None:
+            while not (stop.is_set() or given_up.is_set()) and child.poll() is None:
                 wake.clear()
                 wake.wait(5.0)
-            if child.poll() is None:
+            how = "has given up its store" if given_up.is_set() else f"ended (exit code {child.poll()})"
+            if stop.is_set():
                 _stop(child)
                 break
+            child.kill()  # an end in order would lose the line that it could not send
+            child.wait()
             lasted = time.monotonic() - began
             pause = PAUSES[0] if lasted > STEADY else min(PAUSES[1], pause * 2)
-            log.warning("rsyslog ended (exit code %s); it is started again in %.1f s.", child.returncode, pause)
+            log.warning("rsyslog %s; it is started again in %.1f s.", how, pause)
             stop.wait(pause)
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
     return 0
+
+
+def _listen(child: subprocess.Popen[bytes], given_up: Wake, wake: Wake) -> None:
+    """Pass on what rsyslog says, and hear from it that it has given up."""
+    assert child.stderr is not None
+    with child.stderr:
+        for line in child.stderr:
+            sys.stderr.buffer.write(line)
+            sys.stderr.flush()
+            if GIVEN_UP in line:
+                given_up.set()
+                wake.set()
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:

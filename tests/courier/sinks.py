@@ -1,7 +1,8 @@
 """Log stores for tests, strict where real ones are lenient: bulk as Elasticsearch takes it, RELP, and JSON lines by TCP.
 
-Each runs as a process of its own, ``python -m tests.courier.sinks KIND PORT FILE``, so that it can be stopped and killed. It
-writes what it has taken to FILE, a JSON object a line, before it says so to the sender.
+Each runs as a process of its own, ``python -m tests.courier.sinks KIND PORT FILE [ADDRESS]``, so that it can be stopped and
+killed. It writes what it has taken to FILE, a JSON object a line, before it says so to the sender. With SINK_TLS=FOLDER/NAME in
+the environment it speaks TLS with the certificate NAME of `galerist tls init`, and demands one of the authority in that folder.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import os
 import socket
 import socketserver
+import ssl
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -84,7 +86,7 @@ def bulk(port: int, store: Store) -> None:
 
         def log_message(self, *_: object) -> None: ...
 
-    ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
+    _listen(ThreadingHTTPServer((address(), port), Handler))
 
 
 def relp(port: int, store: Store) -> None:
@@ -153,7 +155,23 @@ def _serve(port: int, handler: type[socketserver.StreamRequestHandler]) -> None:
         daemon_threads = True
         address_family = socket.AF_INET
 
-    Server(("127.0.0.1", port), handler).serve_forever()
+    _listen(Server((address(), port), handler))
+
+
+def _listen(server: socketserver.TCPServer) -> None:
+    if name := os.environ.get("SINK_TLS"):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(f"{name}.pem", f"{name}.key")
+        if (authority := Path(name).with_name("ca.pem")).exists():
+            context.load_verify_locations(authority)
+            context.verify_mode = ssl.CERT_REQUIRED
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.serve_forever()
+
+
+def address() -> str:
+    """Where it listens."""
+    return sys.argv[4] if len(sys.argv) > 4 else "127.0.0.1"
 
 
 if __name__ == "__main__":

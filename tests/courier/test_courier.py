@@ -24,6 +24,7 @@ pytestmark = pytest.mark.timeout(500)
 
 PATIENCE = 180.0  # s, generous: machines differ
 SCHEMES = {"bulk": "http://127.0.0.1:{port}/logs", "relp": "relp://127.0.0.1:{port}", "tcp": "tcp://127.0.0.1:{port}"}
+SECURE = {"bulk": "https://localhost:{port}/logs", "relp": "relps://localhost:{port}", "tcp": "tls://localhost:{port}"}
 
 
 def until(condition: Callable[[], object], what: str) -> None:
@@ -36,7 +37,7 @@ def until(condition: Callable[[], object], what: str) -> None:
 class Bench:
     """A node's logs, a courier, and a store of one kind."""
 
-    def __init__(self, top: Path, kind: str, megabytes: int = 64) -> None:
+    def __init__(self, top: Path, kind: str, megabytes: int = 64, secure: bool = False) -> None:
         self.top, self.kind = top, kind
         (self.port,) = free_ports(1)
         self.taken = top / "taken"
@@ -46,8 +47,18 @@ class Bench:
         self.config.write_text(
             f'cluster = "shop"\nnode = "n1"\nstamp_dir = "{top}"\ncourier_dir = "{top}/courier"\n'
             f'log_file = "{self.logs["galerist"]}"\ncourier_queue = {megabytes}\n'
-            f'courier_to = "{SCHEMES[kind].format(port=self.port)}"\n'
+            f'courier_to = "{(SECURE if secure else SCHEMES)[kind].format(port=self.port)}"\n'
         )
+        self.environ = dict(os.environ)
+        if secure:
+            made = galerist("tls", "init", "--out", str(top / "tls"), "store", "courier")
+            assert made.returncode == 0, made.stderr
+            self.environ["SINK_TLS"] = str(top / "tls/store")
+            names = {"ca": "ca.pem", "cert": "courier.pem", "key": "courier.key"}
+            self.config.write_text(
+                self.config.read_text()
+                + "".join(f'courier_{key} = "{top}/tls/{name}"\n' for key, name in names.items())
+            )
         self.store: subprocess.Popen[bytes] | None = None
         self.courier: subprocess.Popen[bytes] | None = None
         for path in self.logs.values():
@@ -56,7 +67,7 @@ class Bench:
     def begin_store(self) -> None:
         command = [sys.executable, "-m", "tests.courier.sinks", self.kind, str(self.port), str(self.taken)]
         with (self.top / "store.log").open("ab") as log:
-            self.store = subprocess.Popen(command, stderr=log, cwd=Path(__file__).parents[2])
+            self.store = subprocess.Popen(command, stderr=log, cwd=Path(__file__).parents[2], env=self.environ)
 
     def begin_courier(self) -> None:
         with (self.top / "courier.log").open("ab") as log:
@@ -157,7 +168,11 @@ def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
         made.end()
 
 
-@pytest.mark.parametrize("bench", [("bulk",), ("relp",), ("tcp",)], indirect=True)
+PLAIN = [("bulk",), ("relp",), ("tcp",)]
+BY_TLS = [(*kind, 64, True) for kind in PLAIN]
+
+
+@pytest.mark.parametrize("bench", [*PLAIN, *BY_TLS], indirect=True)
 def test_lines_become_objects_that_say_whence_they_come(bench: Bench) -> None:
     bench.begin_store()
     bench.begin_courier()
@@ -184,6 +199,25 @@ def test_lines_become_objects_that_say_whence_they_come(bench: Bench) -> None:
     bench.courier.terminate()
     assert bench.courier.wait(30) == 0
     assert bench.rsyslog() is None
+
+
+@pytest.mark.parametrize("bench", BY_TLS, indirect=True)
+def test_a_store_that_cannot_prove_itself_gets_nothing(bench: Bench) -> None:
+    other = bench.top / "other"
+    galerist("tls", "init", "--out", str(other), "store")
+    (other / "ca.pem").unlink()  # this one asks for no certificate: it must be the courier that refuses
+    right, bench.environ["SINK_TLS"] = bench.environ["SINK_TLS"], str(other / "store")
+    bench.begin_store()
+    bench.begin_courier()
+    bench.write("error", 10)
+    time.sleep(5)  # it tries in vain
+    bench.write("error", 10)
+    until(lambda: bench.rsyslog(), "it keeps trying")
+    assert bench.arrived() == []
+    bench.kill_store()
+    bench.environ["SINK_TLS"] = right
+    bench.begin_store()
+    bench.all_arrive()
 
 
 @pytest.mark.parametrize("bench", [("bulk",), ("relp",)], indirect=True)
