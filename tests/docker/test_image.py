@@ -100,6 +100,8 @@ def test_the_variables_of_the_well_known_images(node: Any) -> None:
     assert ask(container, "SELECT 1", "--host=n1", "--user=root", password="r'oot") == "1"
     with pytest.raises(AssertionError, match="Access denied"):
         ask(container, "SELECT 1", "--host=n1", "--user=root", password="wrong")
+    # the health endpoint is there, which has none of these passwords
+    until(lambda: container.exec_run(["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/9200"])[0] == 0, 30)
     container.stop(timeout=60)
     container.reload()
     assert container.attrs["State"]["ExitCode"] == 0
