@@ -11,7 +11,7 @@ help:
 	@echo 'make simulate N=10000 SEED=1   the protocol against random schedules of faults'
 	@echo 'make mutants  SEED=1   wrong variants of the protocol, which the simulation must catch'
 	@echo 'make replay LOG=round-0.events   the log of a fault round against the model, which must accept it'
-	@echo 'make docker  the images and the compose file on a dockerd of its own (root)'
+	@echo 'make docker  the images, the compose file and the units on a dockerd of its own (root)'
 	@echo 'make kubernetes  the registry and the manifests on a real API server, which is built first (root)'
 	@echo 'make bench   speed and size against a bare script'
 	@echo 'make leak REQUESTS=1000000   a million requests at the health endpoint, and no more memory'
@@ -45,6 +45,7 @@ lint: setup
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	.venv/bin/check-jsonschema --quiet --builtin-schema vendor.compose-spec images/compose.yaml
 
 faults: setup
 	GALERIST_ROUNDS=$(ROUNDS) .venv/bin/python -m pytest -m slow tests/faults tests/clustercheck tests/cli tests/monitoring -s
