@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 KEYS = Keys("galera")
 ADDRESS = "10.0.9.9:4567"
 
+PATIENCE = 31.5
+"""Seconds until garbd ends by itself when it reaches no Primary Component at its start (pc.wait_prim_timeout; measured)."""
+
 
 class Arbiter:
     """One process of the command; :meth:`step` is one pass of it."""
@@ -34,6 +37,9 @@ class Arbiter:
         world, run = self.world, self.run
         if self.frozen or self.cut or not world.registry_up or world.now < self.restart_at:
             return False
+        if run is not None and run.alive and run.last_prim is None and world.now - run.since > PATIENCE:
+            world.log("    the arbitrator has found no Primary Component, and ends")
+            world.crash(run)
         if run is not None and not run.alive:
             run = self.run = None
         text = world.store.durable.get(KEYS.state)

@@ -204,3 +204,16 @@ AN_ORDER_BETWEEN_TWO_VIEWS = Schedule(
     ),
 )
 """a is to begin anew; the recorded view is without it, but it had joined since, and the others are about to report that."""
+
+AN_ARBITRATOR_AND_AN_ADDRESS_OF_YESTERDAY = Schedule(
+    3,
+    None,
+    True,
+    (
+        ("kill_agent", 42, 874, 379127047),
+        ("arbitrator", 44, 480, 575807477),
+        ("tick", 19, 944, 685929531),
+        ("new_address", 41, 63, 1030090382),
+    ),
+)
+"""Only c reports when garbd starts, and moves to another address: the model's garbd had to learn to give up as the real one does."""

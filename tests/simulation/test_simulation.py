@@ -112,3 +112,9 @@ def test_a_datadir_stays_while_some_view_names_its_node(monkeypatch: pytest.Monk
         wrong.setattr(obey, "forming", SimpleNamespace(last_view=lambda facts, known: facts.state.view))
         violation = run(found.AN_ORDER_BETWEEN_TWO_VIEWS).violation
         assert violation is not None and violation.promise == "P4"
+
+
+def test_an_arbitrator_that_finds_nobody_ends_and_looks_again() -> None:
+    outcome = run(found.AN_ARBITRATOR_AND_AN_ADDRESS_OF_YESTERDAY, tell=True)
+    assert outcome.violation is None
+    assert "has found no Primary Component, and ends" in "\n".join(outcome.trace)
