@@ -6,7 +6,6 @@ import dataclasses
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from galerist import model as records
-from galerist.registry.contract import Lease, Registry, RegistryDown, Swap, Watch
 from haproxy.control import Row
 from haproxy.exchange import Exchange
 from haproxy.members import MANAGED, read_layout
@@ -23,6 +21,7 @@ from haproxy.moving import Overlap
 from haproxy.render import render
 from tests.haproxy.fakes import until
 from tests.haproxy.proxies import IDENTITY
+from tests.support.shelf import Shelf
 
 ROOT = "/galerist/galera/"
 POLICY = Policy(("127.0.0.1",), 1, 2, 3, ("127.0.0.1",), 4)
@@ -30,61 +29,6 @@ FACTS = {
     "cluster": "c", "admin_socket": Path("/a"), "state_file": Path("/s"), "socket_mode": "600", "drop_to": "",
     "wait_file": "",
 }  # fmt: skip
-
-
-class Shelf(Registry):
-    """A registry in memory; ``down`` makes every call fail, ``lost`` so many swaps lose."""
-
-    def __init__(self, values: Mapping[str, str] = {}) -> None:  # noqa: B006 - copied
-        self.values = dict(values)
-        self.down, self.lost, self.swaps = False, 0, 0
-
-    def _ask(self) -> None:
-        if self.down:
-            raise RegistryDown("no endpoint answered")
-
-    def list(self, prefix: str) -> dict[str, str]:
-        self._ask()
-        return {key: value for key, value in self.values.items() if key.startswith(prefix)}
-
-    def get(self, key: str) -> str | None:
-        self._ask()
-        return self.values.get(key)
-
-    def put(self, key: str, value: str) -> None:
-        self._ask()
-        self.values[key] = value
-
-    def delete(self, key: str) -> None:
-        self.values.pop(key, None)
-
-    def swap(self, key: str, former: str | None, value: str) -> Swap:
-        self._ask()
-        self.swaps += 1
-        if self.lost or self.values.get(key) != former:
-            self.lost = max(0, self.lost - 1)
-            return Swap.LOST
-        self.values[key] = value
-        return Swap.WON
-
-    def lease(self, ttl: float) -> Lease:
-        shelf = self
-
-        class Leased(Lease):
-            def publish(self, values: Mapping[str, str]) -> None:
-                shelf._ask()
-                shelf.values.update(values)
-
-            def withdraw(self) -> None:
-                shelf._ask()
-
-        return Leased()
-
-    def watch(self, prefix: str, wake: Callable[[], None]) -> Watch:
-        raise NotImplementedError
-
-    def close(self) -> None:
-        pass
 
 
 def exchange(shelf: Shelf) -> Exchange:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -31,63 +31,8 @@ from galerist.model import (
     load,
     older,
 )
-from galerist.registry.contract import Lease, Registry, RegistryDown, Swap, Watch
-
-
-class Shelf(Registry):
-    """A registry in memory; ``down`` makes every call fail."""
-
-    def __init__(self) -> None:
-        self.keys: dict[str, str] = {}
-        self.down = False
-        self.log: list[str] = []
-
-    def _ask(self) -> None:
-        if self.down:
-            raise RegistryDown("no endpoint answered")
-
-    def list(self, prefix: str) -> dict[str, str]:
-        self._ask()
-        return {key: value for key, value in self.keys.items() if key.startswith(prefix)}
-
-    def get(self, key: str) -> str | None:
-        self._ask()
-        return self.keys.get(key)
-
-    def put(self, key: str, value: str) -> None:
-        self._ask()
-        self.keys[key] = value
-
-    def delete(self, key: str) -> None:
-        self._ask()
-        self.keys.pop(key, None)
-
-    def swap(self, key: str, former: str | None, value: str) -> Swap:
-        self._ask()
-        if self.keys.get(key) != former:
-            return Swap.LOST
-        self.keys[key] = value
-        return Swap.WON
-
-    def lease(self, ttl: float) -> Lease:
-        shelf = self
-
-        class Leased(Lease):
-            def publish(self, values: Mapping[str, str]) -> None:
-                shelf._ask()
-                shelf.keys.update(values)
-                shelf.log.append("published")
-
-            def withdraw(self) -> None:
-                shelf._ask()
-
-        return Leased()
-
-    def watch(self, prefix: str, wake: Callable[[], None]) -> Watch:
-        raise NotImplementedError
-
-    def close(self) -> None:
-        pass
+from galerist.registry.contract import Lease
+from tests.support.shelf import Shelf
 
 
 class Hands:
@@ -103,7 +48,7 @@ class Hands:
         return self.seen
 
     def bootstrap(self, attempt: Attempt) -> None:
-        mine = load(Report, self.shelf.keys["/galerist/galera/members/n1"])
+        mine = load(Report, self.shelf.values["/galerist/galera/members/n1"])
         self.done.append(f"bootstrap while published as {mine.server}")
         self.seen = replace(self.seen, server=Server.STARTING, attempting=True, stamp=Stamp("d1", attempt=attempt))
 
@@ -172,7 +117,7 @@ def test_a_queue_is_told_when_the_node_falls_behind_not_at_every_look() -> None:
     for queue in (0, 0, 7, 90, 101, 4000, 99, 0):
         hands.seen = replace(hands.seen, queue=queue)
         one.step()
-        told.append(load(Report, shelf.keys["/galerist/galera/members/n1"]).queue)
+        told.append(load(Report, shelf.values["/galerist/galera/members/n1"]).queue)
     assert told == [0, 0, 0, 0, 101, 101, 99, 99]
 
 
@@ -180,9 +125,9 @@ def test_a_drained_node_asks_the_proxies_whether_its_clients_are_gone() -> None:
     shelf = Shelf()
     one = agent(shelf, Hands(shelf))
     proxy = ProxyReport("p1", "h", "i", 1, 2, 3, 4, drained=("n1",))
-    shelf.keys["/galerist/galera/state"] = dump(State(drained=("n1",)))
+    shelf.values["/galerist/galera/state"] = dump(State(drained=("n1",)))
     for serving, leading in (((), ()), (("n1",), ("p1",))):
-        shelf.keys["/galerist/galera/proxies/p1"] = dump(replace(proxy, serving=serving))
+        shelf.values["/galerist/galera/proxies/p1"] = dump(replace(proxy, serving=serving))
         one.step()
         assert one.facts is not None and one.facts.leading == leading
 
@@ -191,9 +136,9 @@ def test_a_wiped_registry_is_told_again() -> None:
     shelf = Shelf()
     one = agent(shelf, Hands(shelf), expect=3)
     one.step()
-    shelf.keys.clear()
+    shelf.values.clear()
     one.step()
-    assert "/galerist/galera/members/n1" in shelf.keys
+    assert "/galerist/galera/members/n1" in shelf.values
 
 
 def test_leaving_stops_the_server_also_while_the_registry_is_down() -> None:
@@ -209,8 +154,8 @@ def test_leaving_stops_the_server_also_while_the_registry_is_down() -> None:
 
 def test_an_unreadable_record_of_another_node_stops_nobody() -> None:
     shelf = Shelf()
-    shelf.keys["/galerist/galera/members/n2"] = "{not json"
-    shelf.keys["/galerist/galera/nodes/n2"] = '"neither"'
+    shelf.values["/galerist/galera/members/n2"] = "{not json"
+    shelf.values["/galerist/galera/nodes/n2"] = '"neither"'
     one = agent(shelf, Hands(shelf), expect=2)
     one.step()
     assert one.decision is not None and "1 more node" in one.decision.sentence
@@ -218,13 +163,13 @@ def test_an_unreadable_record_of_another_node_stops_nobody() -> None:
 
 def test_a_damaged_state_is_waited_for_and_never_overwritten() -> None:
     shelf = Shelf()
-    shelf.keys["/galerist/galera/state"] = "{damaged"
+    shelf.values["/galerist/galera/state"] = "{damaged"
     hands = Hands(shelf)
     one = agent(shelf, hands)
     for _ in range(4):
         one.step()
     assert hands.done == []
-    assert shelf.keys["/galerist/galera/state"] == "{damaged"
+    assert shelf.values["/galerist/galera/state"] == "{damaged"
 
 
 @pytest.mark.parametrize("ttl", [2.0, 3.0, 10.0, 60.0])
@@ -245,7 +190,7 @@ def test_a_server_that_hangs_costs_the_agent_no_lease(ttl: float) -> None:
             class Leased(Lease):
                 def publish(self, values: Mapping[str, str]) -> None:
                     beats.append(now)
-                    shelf.keys.update(values)
+                    shelf.values.update(values)
 
                 def withdraw(self) -> None: ...
 
@@ -284,16 +229,16 @@ def test_the_order_of_writers_outlives_a_registry_that_was_emptied_or_restored(r
     shelf = Shelf()
     hands = Hands(shelf)
     one = agent(shelf, hands)
-    shelf.keys["/galerist/galera/state"] = dump(recorded((ONE, TWO), 12, "n1 n2"))
+    shelf.values["/galerist/galera/state"] = dump(recorded((ONE, TWO), 12, "n1 n2"))
     one.step()
     if restored is None:
-        del shelf.keys["/galerist/galera/state"]
+        del shelf.values["/galerist/galera/state"]
     else:
-        shelf.keys["/galerist/galera/state"] = dump(restored)
+        shelf.values["/galerist/galera/state"] = dump(restored)
     one.step()
     assert one.facts is not None and one.facts.state.writer == ("n1", "n2")
     assert one.facts.state.identity == (restored.identity if restored is not None else None)
-    shelf.keys["/galerist/galera/state"] = dump(recorded((ONE, TWO), 14, "n2 n1"))
+    shelf.values["/galerist/galera/state"] = dump(recorded((ONE, TWO), 14, "n2 n1"))
     one.step()
     assert one.facts.state.writer == ("n2", "n1")
 
