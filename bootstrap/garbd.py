@@ -19,6 +19,7 @@ from bootstrap.arbitrator import Vote, Voter
 from bootstrap.tempo import tempo
 from bootstrap.trials import Trials
 from galerist.galera.config import listen_address
+from galerist.galera.tls import CA, CERT, KEY, Copies, Given, Unfit, check
 from galerist.model import Malformed, Report, State, load
 from galerist.notify import notify
 from galerist.registry.contract import Registry, RegistryError, RegistryUnusable
@@ -38,23 +39,25 @@ SHARED = ("base_", "evs.", "gcs.", "gmcast.", "pc.", "protonet.", "socket.")
 """Beginnings of the provider's options that garbd understands; the others are about data."""
 
 
-def options(settings: Settings) -> str:
-    """The provider's options for garbd: the nodes' own, so that TLS and timers are the same."""
+def options(settings: Settings, tls: Path | None) -> str:
+    """The provider's options for garbd: the nodes' own, so that TLS and timers are the same. ``tls``: the folder with
+    the certificate."""
     shared = {key: value for key, value in settings.provider_options if key.startswith(SHARED)}
     shared.setdefault("evs.join_retrans_period", "PT0.3S")
     shared |= {"gmcast.listen_addr": listen_address(settings.host, settings.bind, settings.gcomm_port)}
     shared |= {"pc.recovery": "no"}
-    if settings.tls_cert is not None:
-        files = {"ca": settings.tls_ca, "cert": settings.tls_cert, "key": settings.tls_key}
-        shared |= {"socket.ssl": "yes"} | {f"socket.ssl_{name}": str(file) for name, file in files.items()}
+    if tls is not None:
+        files = {"ca": CA, "cert": CERT, "key": KEY}
+        shared |= {"socket.ssl": "yes"} | {f"socket.ssl_{name}": str(tls / file) for name, file in files.items()}
     return ";".join(f"{key}={value}" for key, value in shared.items())
 
 
 class Garbd:
     """The process, if there is one."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, copies: Copies | None) -> None:
+        self._settings, self._copies = settings, copies
+        self._version = 0  # of the certificate that it uses
         self._child: subprocess.Popen[bytes] | None = None
         self._trials = Trials()
         self.group: str | None = None  # in which it votes
@@ -63,13 +66,26 @@ class Garbd:
         """Begin to vote, unless the last try has failed just now."""
         if self._trials.failure is not None and self._trials.failure[2] > 0:
             return
-        settings = self._settings
+        settings, copies = self._settings, self._copies
+        if copies is not None:
+            try:
+                copies.must()
+            except OSError as error:
+                self._trials.failed(f"garbd cannot be started: {error}", "correct 'tls_cert' and its like")
+                log.warning("garbd cannot be started: %s", error)
+                return
+            self._version = copies.version
         words = [str(settings.garbd), "--name", settings.node, "--group", vote.group]
-        words += ["--address", f"gcomm://{','.join(vote.peers)}", "--options", options(settings)]
+        words += [
+            "--address",
+            f"gcomm://{','.join(vote.peers)}",
+            "--options",
+            options(settings, None if copies is None else copies.folder),
+        ]
         user: dict[str, object] = {}
         if os.geteuid() == 0:
-            entry = pwd.getpwnam(settings.server_user)
-            user = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+            uid, gid = _owner(settings)
+            user = {"user": uid, "group": gid, "extra_groups": []}
         self._child = subprocess.Popen(words, stdin=subprocess.DEVNULL, cwd="/", start_new_session=True, **user)  # type: ignore[call-overload]
         self.group = vote.group
         self._trials.begun()
@@ -83,6 +99,14 @@ class Garbd:
         words = f"signal {-code}" if code < 0 else f"exit code {code}"
         self._trials.failed(f"garbd ended by itself ({words}).", "look at what it says above", at_once=True)
         log.warning("garbd ended by itself (%s): it is started again.", words)
+
+    @property
+    def outdated(self) -> bool:
+        """It uses a certificate that has been replaced: it reads it at its start only."""
+        if self._child is None or self._copies is None:
+            return False
+        self._copies.renew()
+        return self._copies.version != self._version
 
     def stays(self) -> None:
         """It votes: the next failure is a first one."""
@@ -127,6 +151,9 @@ class Arbitrator:
         self.say(found.sentence)
         if garbd.group is not None and (found.vote is None or found.vote.group != garbd.group):
             garbd.end(orderly=False)
+        elif found.serving and garbd.outdated:
+            log.info("garbd is started anew, with the new certificate.")
+            garbd.end(orderly=True)
         if garbd.group is None and found.vote is not None:
             garbd.start(found.vote)
         elif garbd.group is not None and state.view is not None and state.view.arbitrators:
@@ -149,6 +176,20 @@ def _reports(texts: dict[str, str]) -> tuple[Report, ...]:
     return tuple(found)
 
 
+def _owner(settings: Settings) -> tuple[int, int]:
+    entry = pwd.getpwnam(settings.server_user)
+    return entry.pw_uid, entry.pw_gid
+
+
+def _copies(settings: Settings) -> Copies | None:
+    """The certificate, tried, for garbd to read. Raises Unfit."""
+    if settings.tls_ca is None or settings.tls_cert is None or settings.tls_key is None:
+        return None
+    given = Given(settings.tls_ca, settings.tls_cert, settings.tls_key)
+    check(given)
+    return Copies(given, settings.run_dir / "arbitrator", _owner(settings) if os.geteuid() == 0 else None)
+
+
 def main(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT, which end garbd as well. Returns the exit code."""
     if not Path(settings.garbd).exists():
@@ -163,6 +204,11 @@ def main(settings: Settings) -> int:
     except RegistryUnusable as error:
         print(f"galerist: registry = {settings.registry}: {error}", file=sys.stderr)
         return CONFIGURATION
+    try:
+        copies = _copies(settings)
+    except Unfit as error:
+        print(f"galerist: {error}", file=sys.stderr)
+        return CONFIGURATION
     wake, stop = Wake(), Wake()
 
     def end(*_: object) -> None:
@@ -172,7 +218,7 @@ def main(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     signal.signal(signal.SIGCHLD, lambda *_: wake.set())
-    garbd = Garbd(settings)
+    garbd = Garbd(settings, copies)
     arbitrator = Arbitrator(settings, garbd, registry)
     watch = registry.watch(Keys(settings.cluster).root, wake.set)
     notify(READY="1")

@@ -28,7 +28,7 @@ from galerist.endpoints import resolve
 from galerist.galera.config import ServerConfig, warnings
 from galerist.galera.server import Launcher, Places
 from galerist.galera.stamp import StampInUse
-from galerist.galera.tls import Credentials, Given, Unfit, check
+from galerist.galera.tls import Copies, Credentials, Given, Unfit, check
 from galerist.model import Endpoint
 from galerist.notify import notify
 from galerist.registry.contract import RegistryError, RegistryUnusable
@@ -292,7 +292,7 @@ def _credentials(settings: Settings) -> Credentials | None:
         return None
     given = Given(settings.tls_ca, settings.tls_cert, settings.tls_key)
     check(given)
-    return Credentials(given, settings.run_dir / "tls", Launcher(places(settings)).owner)
+    return Credentials(Copies(given, settings.run_dir / "tls", Launcher(places(settings)).owner))
 
 
 def wanted(settings: Settings) -> accounts.Wanted:

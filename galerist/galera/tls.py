@@ -1,4 +1,4 @@
-"""The certificates of one server: checked, copied to where it reads them, renewed while it runs.
+"""The certificates of one server, or of an arbitrator: checked, copied to where it reads them, renewed while it runs.
 
 A server with TLS cannot be kept closed by demanding TLS of clients (galera/config.py). So its SQL listener starts with a
 certificate on a curve that has no number in TLS: no handshake succeeds, whatever the client offers. Opening the node
@@ -94,47 +94,23 @@ def _words(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-class Credentials:
-    """What one server reads below ``folder``. Level-triggered: :meth:`tend` compares, and does what is missing."""
+class Copies:
+    """What is given, where a server that runs as ``owner`` (uid and gid) can read it: below ``folder``, each version
+    checked before it takes the former one's place. ``version`` counts them, ``ends`` is when the certificate does
+    (Unix time)."""
 
-    def __init__(
-        self, given: Given, folder: Path, owner: tuple[int, int] | None, clock: Callable[[], float] = time.time
-    ) -> None:
-        self._given, self._folder, self._owner, self._clock = given, folder, owner, clock
+    def __init__(self, given: Given, folder: Path, owner: tuple[int, int] | None) -> None:
+        self.given, self.folder, self._owner = given, folder, owner
+        self.version, self.ends = 0, float("inf")
         self._seen: object = None  # the files as they were when they were looked at last
-        self._ends = float("inf")
-        self._version = 0
-        self._applied: tuple[int, bool] | None = None  # version, and whether the listener shows it
-        self._warned = False
 
-    def before_start(self) -> None:
-        """Bring the copies up to date, and close the listener. Raises OSError when there are none to start with."""
-        problem = self._renew()
-        if problem and not (self._folder / KEY).exists():
+    def must(self) -> None:
+        """Bring the copies up to date. Raises OSError when there are none to start with."""
+        problem = self.renew()
+        if problem and not (self.folder / KEY).exists():
             raise OSError(problem)
-        self._listen(False)
-        self._applied = None
 
-    def tend(self, sql: Sql, opened: bool) -> None:
-        """Bring the files, and a running server, in line with what is given now. Raises OSError."""
-        self._renew()
-        if not self._warned and self._ends - self._clock() < SOON:
-            self._warned = True
-            when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self._ends))
-            log.warning("tls_cert %s ends at %s: replace it, and the node takes it up.", self._given.cert, when)
-        if self._applied == (self._version, opened):
-            return
-        self._listen(opened)
-        if dict(sql.query("SHOW GLOBAL VARIABLES LIKE 'have_ssl'")).get("have_ssl") != "YES":
-            log.warning("The server runs without TLS: it was started so. `galerist restart` ends that.")
-        else:
-            sql.query("FLUSH NO_WRITE_TO_BINLOG SSL")
-            sql.query("SET GLOBAL wsrep_provider_options = 'socket.ssl_reload=1'")
-            if self._applied is not None and self._applied[0] != self._version:
-                log.info("The server has taken up the new certificate %s.", self._given.cert)
-        self._applied = (self._version, opened)
-
-    def _renew(self) -> str:
+    def renew(self) -> str:
         """Copy what is given if it has changed and is fit; what is wrong with it, "" if nothing is."""
         seen: object
         try:
@@ -145,27 +121,29 @@ class Credentials:
             return ""
         self._seen = seen
         try:
-            ends = self._copy()
+            self.ends = self._copy()
         except (Unfit, OSError) as error:
             log.warning("The certificates are not taken up: %s", error)
             return str(error)
-        self._ends, self._warned = ends, False
-        self._version += 1
+        self.version += 1
         return ""
 
+    def write(self, path: Path, text: str) -> None:
+        write_atomically(path, text, mode=0o600, owner=self._owner if os.geteuid() == 0 else None)
+
     def _paths(self) -> tuple[Path, ...]:
-        return (self._given.ca, self._given.cert, self._given.key)
+        return (self.given.ca, self.given.cert, self.given.key)
 
     def _copy(self) -> float:
         """Copies are checked, not what they were made from: that may change under our eyes."""
         fresh = {
             name: path.read_text(errors="replace") for name, path in zip((CA, CERT, KEY), self._paths(), strict=True)
         }
-        staged = self._folder / "new"
+        staged = self.folder / "new"
         staged.mkdir(parents=True, exist_ok=True)
-        self._folder.chmod(0o755)
+        self.folder.chmod(0o755)
         for name, text in fresh.items():
-            self._write(staged / name, text)
+            self.write(staged / name, text)
         try:
             ends = check(Given(*(staged / name for name in fresh)))
         except Unfit as error:
@@ -174,13 +152,46 @@ class Credentials:
                 text = text.replace(str(staged / name), str(path))
             raise Unfit(text) from None
         for name in fresh:
-            (staged / name).replace(self._folder / name)
+            (staged / name).replace(self.folder / name)
         return ends
 
+
+class Credentials:
+    """What a database server reads. Level-triggered: :meth:`tend` compares, and does what is missing."""
+
+    def __init__(self, copies: Copies, clock: Callable[[], float] = time.time) -> None:
+        self._copies, self._clock = copies, clock
+        self._applied: tuple[int, bool] | None = None  # version, and whether the listener shows it
+        self._warned = 0  # of the end of this version
+
+    def before_start(self) -> None:
+        """Bring the copies up to date, and close the listener. Raises OSError when there are none to start with."""
+        self._copies.must()
+        self._listen(False)
+        self._applied = None
+
+    def tend(self, sql: Sql, opened: bool) -> None:
+        """Bring the files, and a running server, in line with what is given now. Raises OSError."""
+        copies = self._copies
+        copies.renew()
+        if self._warned != copies.version and copies.ends - self._clock() < SOON:
+            self._warned = copies.version
+            when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(copies.ends))
+            log.warning("tls_cert %s ends at %s: replace it, and the node takes it up.", copies.given.cert, when)
+        if self._applied == (copies.version, opened):
+            return
+        self._listen(opened)
+        if dict(sql.query("SHOW GLOBAL VARIABLES LIKE 'have_ssl'")).get("have_ssl") != "YES":
+            log.warning("The server runs without TLS: it was started so. `galerist restart` ends that.")
+        else:
+            sql.query("FLUSH NO_WRITE_TO_BINLOG SSL")
+            sql.query("SET GLOBAL wsrep_provider_options = 'socket.ssl_reload=1'")
+            if self._applied is not None and self._applied[0] != copies.version:
+                log.info("The server has taken up the new certificate %s.", copies.given.cert)
+        self._applied = (copies.version, opened)
+
     def _listen(self, opened: bool) -> None:
+        folder = self._copies.folder
         closed = resources.files("galerist.galera").joinpath("templates/closed.pem").read_text()
         for name, real in ((LISTEN_CERT, CERT), (LISTEN_KEY, KEY)):
-            self._write(self._folder / name, (self._folder / real).read_text() if opened else closed)
-
-    def _write(self, path: Path, text: str) -> None:
-        write_atomically(path, text, mode=0o600, owner=self._owner if os.geteuid() == 0 else None)
+            self._copies.write(folder / name, (folder / real).read_text() if opened else closed)

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import closing
 
 import psutil
 import pytest
@@ -21,13 +21,13 @@ TTL = 3
 
 
 class Arbitrator:
-    """``galerist arbitrator`` as a process, with the settings file of the first node."""
+    """``galerist arbitrator`` as a process, with the settings file of the first node; ``more`` are flags."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, *more: str) -> None:
         self.log = cluster.top / "arbitrator.log"
         self.log.touch()
         (port,) = free_ports(1)
-        words = ["--node", "garb", "--host", "127.0.0.1", "--gcomm-port", str(port)]
+        words = ["--node", "garb", "--host", "127.0.0.1", "--gcomm-port", str(port), *more]
         words += ["--config", str(cluster.layout.node_settings("n1"))]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -42,6 +42,11 @@ class Arbitrator:
         self.process.send_signal(number)
         return self.process.wait(30)
 
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.end()
+        print(self.log.read_text())
+
 
 @pytest.fixture(scope="module")
 def two() -> Iterator[Cluster]:
@@ -55,14 +60,9 @@ def two() -> Iterator[Cluster]:
 def arbitrator(two: Cluster) -> Iterator[Arbitrator]:
     two.up()
     two.until(lambda: votes(two) == (), "the former arbitrator has left the recorded view")
-    one = Arbitrator(two)
-    try:
+    with closing(Arbitrator(two)) as one:
         two.until(lambda: votes(two) == ("garb",), "the arbitrator is in the recorded view")
         yield one
-    finally:
-        if one.process.poll() is None:
-            one.end()
-        print(Path(one.log).read_text())
 
 
 def votes(cluster: Cluster) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pymysql
@@ -18,6 +19,7 @@ from galerist.deploy.tls import Places, init
 from galerist.local import plan as planning
 from galerist.local import render
 from galerist.local.layout import Layout
+from tests.integration.test_arbitrator import Arbitrator, votes
 from tests.support.cluster import LOOPBACK, Cluster, galerist
 
 pytestmark = pytest.mark.timeout(400)
@@ -108,6 +110,25 @@ def test_a_node_without_data_takes_both_kinds_of_transfers_by_tls(three: Encrypt
         three.start(node)
         three.serving()
         assert words in log.text(), log.text()
+
+
+def test_an_arbitrator_votes_by_tls_and_takes_up_a_new_certificate(three: Encrypted) -> None:
+    cert, key = three.top / "garb.pem", three.top / "garb.key"
+    shutil.copy(three.tls.cert("n1"), cert)
+    shutil.copy(three.tls.key("n1"), key)
+    with closing(Arbitrator(three, "--tls-cert", str(cert), "--tls-key", str(key))) as arbitrator:
+        three.until(lambda: votes(three) == ("garb",), "the arbitrator is in the recorded view")
+        former = arbitrator.garbd()
+        assert former is not None
+        shutil.copy(three.tls.cert("n2"), cert)
+        shutil.copy(three.tls.key("n2"), key)
+
+        def renewed() -> bool:
+            now = arbitrator.garbd()
+            return now is not None and now.pid != former.pid and votes(three) == ("garb",)
+
+        three.until(renewed, "another garbd votes, with the new certificate")
+    three.until(lambda: votes(three) == (), "it has left")
 
 
 def test_clients_come_in_by_tls_alone(three: Encrypted) -> None:

@@ -80,12 +80,9 @@ def test_a_registry_that_was_wiped_or_restored_takes_no_vote_away() -> None:
 
 def test_it_has_the_options_of_the_nodes_as_far_as_they_concern_the_group(tmp_path: Path) -> None:
     file = tmp_path / "s.toml"
-    for name in ("ca", "cert", "key"):
-        (tmp_path / f"{name}.pem").touch()
-    tls = "".join(f'tls_{name} = "{name}.pem"\n' for name in ("ca", "cert", "key"))
     group = '[mariadb.wsrep_provider_options]\n"evs.suspect_timeout" = "PT3S"\n"gcache.size" = "2G"\n'
-    file.write_text(f'host = "10.0.0.9"\ngcomm_port = 4570\n{tls}{group}')
-    found = dict(part.split("=", 1) for part in options(load({}, {}, file, "arbitrator")).split(";"))
+    file.write_text(f'host = "10.0.0.9"\ngcomm_port = 4570\n{group}')
+    found = dict(part.split("=", 1) for part in options(load({}, {}, file, "arbitrator"), tmp_path).split(";"))
     assert found == {
         "evs.suspect_timeout": "PT3S", "evs.join_retrans_period": "PT0.3S", "gmcast.listen_addr": "tcp://0.0.0.0:4570",
         "pc.recovery": "no", "socket.ssl": "yes", "socket.ssl_ca": f"{tmp_path}/ca.pem",

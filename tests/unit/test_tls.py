@@ -11,7 +11,7 @@ import pytest
 from galerist.deploy.tls import Places, Refused, init
 from galerist.galera import tls
 from galerist.galera.config import warnings
-from galerist.galera.tls import Credentials, Given, Unfit, check
+from galerist.galera.tls import Copies, Credentials, Given, Unfit, check
 
 
 def given(folder: Path, *, days: float = 30, name: str = "n1") -> Given:
@@ -82,7 +82,7 @@ def test_no_handshake_succeeds_with_the_certificate_of_a_closed_node(tmp_path: P
 
 def test_the_listener_follows_the_node_and_new_files_are_taken_up_once(tmp_path: Path) -> None:
     files, folder, server = given(tmp_path / "given"), tmp_path / "run/tls", Server()
-    one = Credentials(files, folder, None)
+    one = Credentials(Copies(files, folder, None))
     one.before_start()
     listener = folder / tls.LISTEN_CERT
     assert "no number in TLS" in listener.read_text()
@@ -105,7 +105,7 @@ def test_the_listener_follows_the_node_and_new_files_are_taken_up_once(tmp_path:
 
 def test_half_a_change_is_not_taken_up_and_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     files, folder, server = given(tmp_path / "given"), tmp_path / "run", Server()
-    one = Credentials(files, folder, None)
+    one = Credentials(Copies(files, folder, None))
     one.before_start()
     one.tend(server, opened=True)  # type: ignore[arg-type]
     before = {path: path.read_text() for path in folder.glob("*.pem")}
@@ -122,11 +122,11 @@ def test_without_anything_to_start_with_the_start_fails(tmp_path: Path) -> None:
     files = given(tmp_path / "given")
     files.key.unlink()
     with pytest.raises(OSError, match="No such file"):
-        Credentials(files, tmp_path / "run", None).before_start()
+        Credentials(Copies(files, tmp_path / "run", None)).before_start()
 
 
 def test_the_end_of_a_certificate_is_announced_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    one = Credentials(given(tmp_path / "given", days=13), tmp_path / "run", None)
+    one = Credentials(Copies(given(tmp_path / "given", days=13), tmp_path / "run", None))
     one.before_start()
     for _ in range(3):
         one.tend(Server(), opened=True)  # type: ignore[arg-type]
@@ -134,7 +134,7 @@ def test_the_end_of_a_certificate_is_announced_once(tmp_path: Path, caplog: pyte
 
 
 def test_a_server_that_was_started_without_tls_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    one, server = Credentials(given(tmp_path / "given"), tmp_path / "run", None), Server("DISABLED")
+    one, server = Credentials(Copies(given(tmp_path / "given"), tmp_path / "run", None)), Server("DISABLED")
     for _ in range(3):
         one.tend(server, opened=True)  # type: ignore[arg-type]
     assert ["without TLS" in record.getMessage() for record in caplog.records] == [True]
