@@ -117,12 +117,15 @@ def _run(program: str, config: Path, folder: Path) -> int:
 
 
 def _listen(child: subprocess.Popen[bytes], given_up: Wake, wake: Wake) -> None:
-    """Pass on what rsyslog says, and hear from it that it has given up."""
+    """Pass on what rsyslog says, each thing once where it repeats itself, and hear from it that it has given up."""
     assert child.stderr is not None
+    said = b""
     with child.stderr:
         for line in child.stderr:
-            sys.stderr.buffer.write(line)
-            sys.stderr.flush()
+            if line != said:
+                sys.stderr.buffer.write(line)
+                sys.stderr.flush()
+            said = line
             if GIVEN_UP in line:
                 given_up.set()
                 wake.set()
