@@ -14,7 +14,7 @@ NODES = ("n1", "n2", "n3")
 REGISTRY = ("etcd1", "etcd2", "etcd3")
 PROXIES = ("proxy1", "proxy2")
 PASSWORD = "only for 'this' test"
-FORMED = 180.0  # s, generous: machines differ
+FORMED = 300.0  # s, generous: machines differ
 
 
 class Compose:

@@ -267,7 +267,7 @@ def test_the_fleet_units_run(engine: Engine, fleet: Machine) -> None:
     through_the_proxy(engine, fleet)
     names = ("host", "ip", "port", "service_instance_name")
     expected = ["/components/fleet/n1", *(f"/components/fleet/n1/{name}" for name in names)]
-    until(lambda: fleet_keys(engine).split() == expected, 60, lambda: fleet_keys(engine) + fleet.journal())
+    until(lambda: fleet_keys(engine).split() == expected, 120, lambda: fleet_keys(engine) + fleet.journal())
 
 
 def test_the_courier_ships_from_a_container(engine: Engine, fleet: Machine, tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ def test_a_container_that_dies_is_started_again_by_its_unit(engine: Engine, flee
     engine.client.containers.get(name).kill()
     until(lambda: engine.client.containers.get(name).id != before, 60, fleet.journal)
     through_the_proxy(engine, fleet)
-    until(lambda: len(fleet_keys(engine).split()) == 5, 60, fleet.journal)
+    until(lambda: len(fleet_keys(engine).split()) == 5, 120, fleet.journal)
     assert fleet.active("galera-discovery@n1") == "active"
 
 
@@ -307,7 +307,7 @@ def test_a_reboot_ends_the_containers_in_order(engine: Engine, fleet: Machine) -
 
 
 def test_the_discovery_goes_with_its_node(engine: Engine, fleet: Machine) -> None:
-    until(lambda: len(fleet_keys(engine).split()) == 5, 60, fleet.journal)
+    until(lambda: len(fleet_keys(engine).split()) == 5, 120, fleet.journal)
     fleet.systemctl("stop", "galera@n1")
     until(lambda: fleet_keys(engine) == "", 15, lambda: fleet_keys(engine))
     assert "galera-n1" not in running(engine)
