@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-from bootstrap import accounts, load
+from bootstrap import accounts, leave, load
 from bootstrap.agent import Agent
 from bootstrap.exchange import Who
 from bootstrap.facts import Expect
@@ -32,7 +32,7 @@ from galerist.galera.tls import Copies, Credentials, Given, Unfit, check
 from galerist.model import Endpoint
 from galerist.notify import notify
 from galerist.registry.contract import RegistryError, RegistryUnusable
-from galerist.registry.open import open_registry
+from galerist.registry.open import open_registry, platform
 from galerist.settings import Secret, Settings
 from galerist.wake import Wake
 
@@ -133,6 +133,8 @@ def main(settings: Settings) -> int:
         figures = _figures(settings, meter)
         try:
             _look_after(agent, loader, (tuner, scout), meter, settings, wake, stop, let_go)
+            if agent.leaving and settings.statefulset:
+                leave.for_good(platform(settings), settings.statefulset, registry, keys, settings.node, agent.boot)
         finally:
             figures()
             watch.close()

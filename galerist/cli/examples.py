@@ -31,6 +31,9 @@ galerist arbitrator --node garb1 --config /etc/galerist.toml --gcomm-port 4570
 galerist discovery --node n1 --host db1.example --registry etcd3://reg1,reg2,reg3
 galerist discovery --node n1 --container shop_n1_1 --docker unix:///run/podman/podman.sock
 """,
+    "labels": """
+galerist labels --registry k8s:// --statefulset galera
+""",
     "up": """
 galerist up
 galerist up --nodes 5 --dir /tmp/play --init-sql schema.sql --detach

@@ -31,6 +31,12 @@ def access(settings: Settings) -> Access:
     )
 
 
+def platform(settings: Settings) -> Access:
+    """The API server of Kubernetes, also where the registry is something else. Raises ValueError for a bad URL."""
+    chosen = access(settings)
+    return chosen if chosen.scheme == "k8s" else Access("k8s", (("", 0),), timeout=settings.registry_timeout)
+
+
 def connect(to: Access) -> Registry:
     """A client of the registry at ``to``. Does not talk to it yet; raises RegistryUnusable
     for certificate files or credentials that cannot be used."""

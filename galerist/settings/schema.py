@@ -18,7 +18,9 @@ from galerist.settings.kinds import Kind
 from galerist.settings.problems import Secret
 from galerist.settings.userconf import Options
 
-PARTS = ("bootstrap", "arbitrator", "clustercheck", "haproxy", "discovery", "courier", "dashboard", "list", "explain")
+PARTS = (
+    "bootstrap", "arbitrator", "clustercheck", "haproxy", "discovery", "labels", "courier", "dashboard", "list", "explain",
+)  # fmt: skip
 _NODE = ("bootstrap", "clustercheck")
 _AGENT = ("bootstrap",)
 _VOTE = ("arbitrator",)
@@ -26,6 +28,7 @@ _CHECK = ("clustercheck",)
 _PROXY = ("haproxy",)
 _PAGE = ("dashboard",)
 _SIDEKICK = ("discovery",)
+_LABELS = ("labels",)
 _COURIER = ("courier",)
 
 Default = Callable[[Mapping[str, Any]], Any]
@@ -265,6 +268,12 @@ class Settings:
         "agent",
         "who says under /components where the SQL listener is: the agent, or `galerist discovery` beside the container",
         _AGENT,
+    )
+    statefulset: str = _setting(
+        kinds.NAME,
+        "",
+        "on Kubernetes, the StatefulSet whose pods are the nodes: those that a scale-down ends leave for good",
+        (*_AGENT, *_LABELS),
     )
     # -- discovery
     container: str = _setting(

@@ -11,7 +11,7 @@ import yaml
 
 from tests.kubernetes.cluster import ROOT
 
-OVERLAYS = ("small", "production", "etcd", "nfs", "tls")
+OVERLAYS = ("small", "production", "etcd", "labels", "nfs", "tls")
 
 
 def rendered(kubectl: Path, overlay: str, folder: Path) -> list[dict[str, Any]]:
@@ -28,4 +28,4 @@ def rendered(kubectl: Path, overlay: str, folder: Path) -> list[dict[str, Any]]:
     command = [kubectl, "kustomize", copy / "overlays" / overlay]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return list(yaml.safe_load_all(done.stdout))
+    return [one for one in yaml.safe_load_all(done.stdout) if one]  # {} where an overlay has deleted something

@@ -33,6 +33,11 @@ def overlay(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Object
     return str(request.param), rendered(binaries() / "kubectl", request.param, tmp_path)
 
 
+def beside(overlay: str) -> str:
+    """The Deployment beside the nodes."""
+    return "galera-labels" if overlay == "labels" else "galera-proxy"
+
+
 def named(objects: Objects, kind: str, name: str) -> dict[str, Any]:
     return next(one for one in objects if (one["kind"], one["metadata"]["name"]) == (kind, name))
 
@@ -46,9 +51,12 @@ def test_every_object_is_valid(overlay: tuple[str, Objects], version: str) -> No
 
 
 def test_pods_may_do_no_more_than_they_must(overlay: tuple[str, Objects]) -> None:
-    for kind, name, user in (("StatefulSet", "galera", 999), ("Deployment", "galera-proxy", 100)):
-        pod = named(overlay[1], kind, name)["spec"]["template"]["spec"]
-        assert pod["serviceAccountName"] == "galerist"
+    found = [one for one in overlay[1] if one["kind"] in ("StatefulSet", "Deployment")]
+    assert {one["metadata"]["name"] for one in found} == {"galera", beside(overlay[0])}
+    for one in found:
+        name, pod = one["metadata"]["name"], one["spec"]["template"]["spec"]
+        user = 999 if name == "galera" else 100
+        assert pod["serviceAccountName"] == ("galerist-labels" if name == "galera-labels" else "galerist")
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["runAsUser"] == user
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -57,7 +65,7 @@ def test_pods_may_do_no_more_than_they_must(overlay: tuple[str, Objects]) -> Non
             assert limits["allowPrivilegeEscalation"] is False
             assert limits["readOnlyRootFilesystem"] is True
             assert limits["capabilities"] == {"drop": ["ALL"]}
-        assert not any("hostPath" in volume for volume in pod["volumes"])
+        assert not any("hostPath" in volume for volume in pod.get("volumes", ()))
         assert not any(pod.get(key) for key in ("hostNetwork", "hostPID", "hostIPC"))
 
 
@@ -83,7 +91,7 @@ def test_applied_the_controllers_make_all_pods_at_once(server: ApiServer, overla
     text = yaml.safe_dump_all(applied)
     server.kubectl("apply", "-n", name, "-f", "-", input=text)
     server.kubectl("apply", "-n", name, "-f", "-", input=text)
-    for one in ("statefulset/galera", "deployment/galera-proxy"):  # the second time nothing is rolled out
+    for one in ("statefulset/galera", f"deployment/{beside(name)}"):  # the second time nothing is rolled out
         assert server.kubectl("get", one, "-n", name, "-o", "jsonpath={.metadata.generation}") == "1"
 
     def pods() -> list[str]:
@@ -92,10 +100,10 @@ def test_applied_the_controllers_make_all_pods_at_once(server: ApiServer, overla
 
     # None is ever ready here, as no kubelet runs: a StatefulSet in order would stop after the first
     assert until(
-        lambda: [pod for pod in pods() if not pod.startswith("galera-proxy")] == ["galera-0", "galera-1", "galera-2"],
+        lambda: [pod for pod in pods() if not pod.startswith(beside(name))] == ["galera-0", "galera-1", "galera-2"],
         60,
     )
-    assert until(lambda: sum(pod.startswith("galera-proxy") for pod in pods()) == 2, 60)
+    assert until(lambda: sum(pod.startswith(beside(name)) for pod in pods()) == 2, 60)
     claims = json.loads(server.kubectl("get", "persistentvolumeclaims", "-n", name, "-o", "json"))["items"]
     assert sorted(one["metadata"]["name"] for one in claims) == [f"data-galera-{number}" for number in range(3)]
     assert {one["spec"].get("storageClassName") for one in claims} == ({"galera-nfs"} if name == "nfs" else {None})

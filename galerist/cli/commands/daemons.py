@@ -163,6 +163,20 @@ def _discovery(config: Path | None, **flags: Any) -> int:
 
 
 @command(
+    "labels",
+    "Keep labels on the pods of a StatefulSet, by which Services find the writer and the readers. Ends on SIGTERM.",
+    settings_options("labels"),
+    SETTINGS,
+)
+def _labels(config: Path | None, **flags: Any) -> int:
+    settings = load_settings("labels", config, flags)
+    log(settings, "labels")
+    from galerist.deploy.labels import main
+
+    return main(settings)
+
+
+@command(
     "courier",
     "Ship the logs of a node to a log store: keeps an rsyslog running that sends each line at least once. Ends on "
     "SIGTERM; docs/courier.md tells how.",
