@@ -12,7 +12,7 @@ help:
 	@echo 'make mutants  SEED=1   wrong variants of the protocol, which the simulation must catch'
 	@echo 'make replay LOG=round-0.events   the log of a fault round against the model, which must accept it'
 	@echo 'make docker  the images, the compose file and the units on a dockerd of its own (root)'
-	@echo 'make kubernetes  the registry and the manifests on a real API server, which is built first (root)'
+	@echo 'make kubernetes  the registry, the manifests and real pods on a real Kubernetes, which is built first (root)'
 	@echo 'make bench   speed and size against a bare script'
 	@echo 'make leak REQUESTS=1000000   a million requests at the health endpoint, and no more memory'
 
@@ -37,8 +37,9 @@ docker: setup
 	.venv/bin/python -m pytest -m docker --timeout=1800 tests/docker --durations=15 $(ARGS)
 
 kubernetes: setup
+	scripts/setup-docker
 	scripts/setup-kubernetes
-	.venv/bin/python -m pytest -m kubernetes tests/kubernetes --durations=15 $(ARGS)
+	.venv/bin/python -m pytest -m kubernetes -n 2 --dist loadscope tests/kubernetes --durations=15 $(ARGS)
 
 lint: setup
 	.venv/bin/ruff check .

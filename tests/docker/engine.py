@@ -26,12 +26,12 @@ START_TIME = 60.0  # s
 class Engine:
     """One dockerd. ``environ`` leads command-line clients to it."""
 
-    def __init__(self, base: Path, directory: Path | None = None) -> None:
+    def __init__(self, base: Path, directory: Path | None = None, more: Sequence[str] = ("etcd", "machine")) -> None:
         self.directory = directory or Path(tempfile.mkdtemp(prefix="galerist-docker-"))
         self.socket = self.directory / "docker.sock"
         self.environ = {**os.environ, "DOCKER_HOST": f"unix://{self.socket}", "COMPOSE_DOCKER_CLI_BUILD": "0"}
         self.environ["DOCKER_BUILDKIT"] = "0"
-        self._base = base
+        self._base, self._more = base, more
         self._namespace = self.directory.name
         self._process: subprocess.Popen[bytes] | None = None
         self.client: Any = None
@@ -60,7 +60,7 @@ class Engine:
         clone = self._clone()
         for target in ("proxy", "node"):
             self._build(clone, "images/Dockerfile", f"galerist-{target}", "--target", target)
-        for name in ("etcd", "machine"):
+        for name in self._more:
             self._build(clone, f"tests/docker/{name}.Dockerfile", f"galerist-{name}")
         self._stop()
         self.run("ip", "netns", "add", self._namespace)
@@ -159,12 +159,12 @@ KEPT = "KEPT_DOCKER_ENGINE"
 
 
 @contextlib.contextmanager
-def engine() -> Iterator[Engine]:
-    """The engine with the images of the repository, the base image made by scripts/setup-docker."""
+def engine(more: Sequence[str] = ("etcd", "machine")) -> Iterator[Engine]:
+    """The engine with the images of the repository and ``more``, the base image made by scripts/setup-docker."""
     if kept := os.environ.get(KEPT):
         yield Engine.attach(Path(kept))
         return
-    with Engine(base_image()) as made:
+    with Engine(base_image(), more=more) as made:
         yield made
 
 

@@ -30,13 +30,14 @@ ADMIN = "admin-token-of-these-tests"
 
 
 class ApiServer:
-    """kube-apiserver and, with ``controllers``, kube-controller-manager. It keeps port and data over restarts."""
+    """kube-apiserver and, with ``controllers``, kube-controller-manager and kube-scheduler. It keeps port and data
+    over restarts."""
 
-    def __init__(self, bin: Path, *, controllers: bool = False) -> None:
+    def __init__(self, bin: Path, *, controllers: bool = False, place: tuple[str, int] | None = None) -> None:
         self.bin, self._controllers = bin, controllers
         self.directory = Path(tempfile.mkdtemp(prefix="galerist-kubernetes-"))
         self.etcd = Etcd()
-        self.place = ("127.0.0.1", free_ports(1)[0])
+        self.place = place or ("127.0.0.1", free_ports(1)[0])
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> ApiServer:
@@ -97,7 +98,7 @@ class ApiServer:
         self._run(
             "kube-apiserver",
             f"--etcd-servers=http://127.0.0.1:{self.etcd.members[0].port}",
-            "--bind-address=127.0.0.1",
+            f"--bind-address={self.place[0]}",
             f"--secure-port={self.place[1]}",
             "--insecure-port=0",
             f"--tls-cert-file={folder}/server.crt",
@@ -109,6 +110,7 @@ class ApiServer:
             "--authorization-mode=RBAC",
             "--service-cluster-ip-range=10.96.0.0/16",
             "--allow-privileged=true",
+            "--kubelet-preferred-address-types=InternalIP",
             f"--cert-dir={folder}/certificates",
             "--disable-admission-plugins=ServiceAccount" if not self._controllers else "--v=0",
         )
@@ -124,7 +126,11 @@ class ApiServer:
             "--leader-elect=false",
             "--port=0",
             "--secure-port=0",
+            "--node-monitor-period=1s",
+            "--node-monitor-grace-period=10s",
         )
+        config = f"--kubeconfig={self.kubeconfig()}"
+        self._run("kube-scheduler", config, "--leader-elect=false", "--port=0", "--secure-port=0")
 
     def _run(self, program: str, *flags: str) -> None:
         with (self.directory / f"{program}.log").open("ab") as log:
@@ -153,7 +159,7 @@ class ApiServer:
         """A file with these credentials; written anew each time."""
         path = self.directory / f"{name}.kubeconfig"
         server = {
-            "server": f"https://127.0.0.1:{port or self.place[1]}",
+            "server": f"https://{self.place[0]}:{port or self.place[1]}",
             "certificate-authority": str(self.directory / "server.crt"),
         }
         path.write_text(
