@@ -84,6 +84,28 @@ def test_the_protocol_gets_what_it_needs(overlay: tuple[str, Objects]) -> None:
         assert re.search(rf"^\| `{key}` \|", documented, re.M), variable
 
 
+def test_the_examples_name_what_there_is(tmp_path: Path) -> None:
+    """No validator knows these kinds, and no operator runs here."""
+    objects = rendered(binaries() / "kubectl", "tls", tmp_path)
+    monitor, certificate = (
+        yaml.safe_load((ROOT / f"manifests/examples/{name}.yaml").read_text())
+        for name in ("service-monitor", "certificate")
+    )
+    chosen = monitor["spec"]["selector"]["matchLabels"].items()
+    services = [
+        one["metadata"]["name"]
+        for one in objects
+        if one["kind"] == "Service" and chosen <= one["metadata"]["labels"].items()
+    ]
+    assert services == ["galera"]
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert endpoint["port"] in {port["name"] for port in named(objects, "Service", "galera")["spec"]["ports"]}
+    volumes = named(objects, "StatefulSet", "galera")["spec"]["template"]["spec"]["volumes"]
+    assert certificate["spec"]["secretName"] in {volume.get("secret", {}).get("secretName") for volume in volumes}
+    assert {"galera-write", "galera-read"} <= set(certificate["spec"]["dnsNames"])
+    assert set(certificate["spec"]["usages"]) == {"server auth", "client auth"}  # Galera's nodes are both
+
+
 def test_applied_the_controllers_make_all_pods_at_once(server: ApiServer, overlay: tuple[str, Objects]) -> None:
     name, objects = overlay
     server.kubectl("create", "namespace", name)
