@@ -128,12 +128,6 @@ class Machine:
         _ip("link", "add", self.name, "type", "veth", "peer", "name", "eth0", "netns", str(self._init.pid))
         _ip("link", "set", self.name, "master", "machines", "up")
 
-    def ready(self) -> bool:
-        """Whether the cluster takes it for ready."""
-        assert self._init is not None and self._init.poll() is None, self.log()
-        path = '{.status.conditions[?(@.type=="Ready")].status}'
-        return self._server.kubectl("get", "node", self.name, "--ignore-not-found", "-o", f"jsonpath={path}") == "True"
-
     def stop(self) -> None:
         """Its power fails."""
         if self._init is None:
