@@ -52,7 +52,7 @@ def test_the_agent_writes_the_claim_and_the_start_under_one_id() -> None:
     events = []
     for _ in range(6):
         one.step()
-        events += [json.loads(text) for key, text in shelf.keys.items() if "/history/" in key]
-    state = json.loads(shelf.keys["/galerist/galera/state"])
+        events += [json.loads(text) for key, text in shelf.values.items() if "/history/" in key]
+    state = json.loads(shelf.values["/galerist/galera/state"])
     assert {"change", "bootstrap"} <= {event["action"] for event in events}
     assert {event["operation"] for event in events} == {state["claim"]["nonce"]} == {one.operation}

@@ -57,12 +57,12 @@ def test_an_agent_answers_while_somebody_asks(monkeypatch: pytest.MonkeyPatch, p
     log = tmp_path / "error.log"
     one = Scout(shelf, KEYS, "a", lambda: "x" * 20_000 + "the agent's words", log)
     one.step(seen)
-    assert shelf.keys == {}
-    shelf.keys[KEYS.questions + "11111111"] = scout.REACH
+    assert shelf.values == {}
+    shelf.values[KEYS.questions + "11111111"] = scout.REACH
 
     def answered() -> Answer | None:
         one.step(seen)
-        text = shelf.keys.get(KEYS.answers + "a")
+        text = shelf.values.get(KEYS.answers + "a")
         return load(Answer, text) if text is not None else None
 
     until(lambda: answered() is not None)
@@ -72,15 +72,15 @@ def test_an_agent_answers_while_somebody_asks(monkeypatch: pytest.MonkeyPatch, p
     )
     assert answer.ways == (Way("b", "health endpoint", "check_port", "127.0.0.1", port),)
     assert (answer.agent, answer.server) == ("", ""), "nobody has asked for logs"
-    shelf.keys[KEYS.questions + "22222222"] = scout.LOGS
+    shelf.values[KEYS.questions + "22222222"] = scout.LOGS
     until(lambda: len((answered() or answer).asked) == 2)
     told = answered()
     assert told is not None and told.agent.endswith("the agent's words") and len(told.agent) == scout.MOST
     assert told.server == f"{log}: No such file or directory\n" and told.ways
     log.write_text("the server's words")
-    shelf.keys[KEYS.questions + "33333333"] = scout.LOGS
+    shelf.values[KEYS.questions + "33333333"] = scout.LOGS
     until(lambda: (answered() or answer).server == "the server's words")
-    shelf.keys = {key: text for key, text in shelf.keys.items() if not key.startswith(KEYS.questions)}
+    shelf.values = {key: text for key, text in shelf.values.items() if not key.startswith(KEYS.questions)}
     until(lambda: answered() is None)
     shelf.down = True
     one.step(seen)

@@ -20,12 +20,12 @@ KEYS = Keys("galera")
 @pytest.fixture
 def shelf() -> Shelf:
     made = Shelf()
-    made.keys = {KEYS.members + report.node: dump(report) for report in ALL} | {KEYS.state: dump(STATE)}
+    made.values = {KEYS.members + report.node: dump(report) for report in ALL} | {KEYS.state: dump(STATE)}
     return made
 
 
 def drained(shelf: Shelf) -> tuple[str, ...]:
-    return load(State, shelf.keys[KEYS.state]).drained
+    return load(State, shelf.values[KEYS.state]).drained
 
 
 @pytest.mark.parametrize(
@@ -53,14 +53,14 @@ def test_the_drain_begins_and_ends_with_the_file(shelf: Shelf) -> None:
     assert drained(shelf) == ("b",)
     assert turn(shelf, "galera", "b", wanted=True) == (), "once"
     assert turn(shelf, "galera", "b", wanted=False) == ("b gets clients again.",)
-    assert drained(shelf) == () and KEYS.standing("b") not in shelf.keys
+    assert drained(shelf) == () and KEYS.standing("b") not in shelf.values
     assert turn(shelf, "galera", "b", wanted=False) == ()
-    told = [text for key, text in sorted(shelf.keys.items()) if key.startswith(KEYS.history)]
+    told = [text for key, text in sorted(shelf.values.items()) if key.startswith(KEYS.history)]
     assert ["b's pod" in text for text in told] == [True, True]
 
 
 def test_a_persons_drain_is_left_alone(shelf: Shelf) -> None:
-    shelf.keys[KEYS.state] = dump(replace(STATE, drained=("b",)))
+    shelf.values[KEYS.state] = dump(replace(STATE, drained=("b",)))
     assert turn(shelf, "galera", "b", wanted=True) == ()
     assert turn(shelf, "galera", "b", wanted=False) == ()
     assert drained(shelf) == ("b",)
@@ -68,16 +68,16 @@ def test_a_persons_drain_is_left_alone(shelf: Shelf) -> None:
 
 def test_a_person_who_ends_it_first_leaves_no_mark_behind(shelf: Shelf) -> None:
     turn(shelf, "galera", "b", wanted=True)
-    shelf.keys[KEYS.state] = dump(STATE)
+    shelf.values[KEYS.state] = dump(STATE)
     assert "ended by somebody else" in turn(shelf, "galera", "b", wanted=False)[0]
     assert turn(shelf, "galera", "b", wanted=False) == ()
 
 
 def test_it_is_refused_like_any_drain_and_tried_again(shelf: Shelf) -> None:
-    shelf.keys[KEYS.state] = dump(replace(STATE, drained=("c",)))
+    shelf.values[KEYS.state] = dump(replace(STATE, drained=("c",)))
     with pytest.raises(Refused, match="2 are needed"):
         turn(shelf, "galera", "b", wanted=True)
-    assert KEYS.standing("b") not in shelf.keys
-    shelf.keys[KEYS.state] = dump(STATE)
+    assert KEYS.standing("b") not in shelf.values
+    shelf.values[KEYS.state] = dump(STATE)
     turn(shelf, "galera", "b", wanted=True)
     assert drained(shelf) == ("b",)
