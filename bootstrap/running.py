@@ -42,7 +42,9 @@ def running(facts: Facts) -> Decision:
             role="hung",
         )
     if facts.bereft >= unserved.BEREFT and isinstance(known, Identity) and me.identity == known:
-        return unserved.last_of_view(facts, known)
+        alone = unserved.last_of_view(facts, known)
+        if alone is not None:
+            return alone
     if not me.primary:
         return unserved.without_quorum(facts, known if isinstance(known, Identity) else None)
     if me.identity is None or (isinstance(known, Identity) and not history.follows(me.identity, known)):

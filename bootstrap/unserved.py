@@ -45,10 +45,12 @@ def bereft(me: Report, others: Iterable[Report]) -> bool:
     return all(name in down for name in view.members if name != me.node)
 
 
-def last_of_view(facts: Facts, known: Identity) -> Decision:
-    """Galera's own verdict, that this server has lost its quorum, need not be waited for."""
+def last_of_view(facts: Facts, known: Identity) -> Decision | None:
+    """Galera's own verdict, that this server has lost its quorum, need not be waited for: what asks for acknowledgements
+    goes ahead. It is not stopped on hearsay (None), since reports out of a backup say the same."""
     me = replace(facts.me, cluster_status="non-Primary", local_state=0)
-    return without_quorum(replace(facts, me=me, was_primary=True), known)
+    found = without_quorum(replace(facts, me=me, was_primary=True), known)
+    return None if isinstance(found.action, Stop) else found
 
 
 def without_quorum(facts: Facts, known: Identity | None) -> Decision:

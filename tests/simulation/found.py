@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bootstrap.facts import Expect
 from tests.simulation.schedule import Schedule
 
 A_RECORD_OF_A_FORMER_DISK = Schedule(
@@ -217,3 +218,56 @@ AN_ARBITRATOR_AND_AN_ADDRESS_OF_YESTERDAY = Schedule(
     ),
 )
 """Only c reports when garbd starts, and moves to another address: the model's garbd had to learn to give up as the real one does."""
+
+DOWN_SAYS_A_BACKUP = Schedule(
+    3,
+    Expect(3),
+    False,
+    (
+        ("tick", 50, 637, 801791895),
+        ("tick", 15, 436, 853476480),
+        ("backup", 55, 66, 351327569),
+        ("backup", 14, 308, 680788301),
+        ("tick", 16, 350, 312646622),
+        ("tick", 47, 984, 819154753),
+        ("tick", 54, 619, 358016445),
+        ("tick", 48, 21, 475052408),
+        ("kill_servers", 21, 130, 205431776),
+        ("backup", 4, 380, 695766780),
+        ("tick", 1, 950, 252527330),
+        ("backup", 42, 78, 719163605),
+        ("tick", 2, 799, 790394514),
+        ("tick", 42, 809, 616824023),
+        ("partition", 6, 103, 12465001),
+        ("tick", 43, 854, 95606470),
+        ("tick", 4, 481, 936109694),
+        ("backup", 14, 566, 196584736),
+        ("tick", 27, 859, 432448719),
+        ("registry_restored", 0, 770, 879728141),
+        ("tick", 1, 234, 646948505),
+        ("registry_restored", 9, 428, 487325243),
+        ("tick", 53, 823, 242062076),
+    ),
+)
+"""The registry is restored twice: to a cluster of an older generation, and to a time at which b was down, with whom a is Primary."""
+
+COMMITS_IN_A_DATADIR_SET_ASIDE = Schedule(
+    5,
+    None,
+    True,
+    (
+        ("kill_node", 11, 155, 952769018),
+        ("start_all", 6, 40, 309486906),
+        ("tick", 42, 914, 330492624),
+        ("tick", 44, 152, 268469494),
+        ("write", 35, 694, 464615174),
+        ("order_reinit", 26, 156, 72661515),
+        ("tick", 52, 515, 267978239),
+        ("tick", 30, 940, 1021606100),
+        ("write", 3, 114, 858141217),
+        ("tick", 20, 548, 213213887),
+        ("kill_node", 4, 315, 967922887),
+        ("new_address", 17, 536, 600301825),
+    ),
+)
+"""All nodes crash before what they received is on disk, and one of them had begun anew by order: a person has to look there."""

@@ -242,6 +242,7 @@ class SimNode:
         if not disk.may_go:
             raise Violation("P3", "a datadir is set aside though nobody ordered it")
         disk.kind, disk.uuid, disk.log, disk.clean, disk.taint, disk.may_go = "empty", "", [], False, False, False
+        disk.aside = True
         disk.prepared_xa = disk.unreadable = False
         disk.stamp = Stamp(disk=self.serial("disk"))
         disk.views.clear()

@@ -31,6 +31,7 @@ class Disk:
         self.prepared_xa = False
         self.unreadable = False
         self.may_go = False  # a person has ordered that the datadir be set aside
+        self.aside = False  # its datadir was set aside by order
         self.stamp = Stamp(disk=serial)
         self.taint = False
         self.views: list[tuple[str, View]] = []  # (run, view) of Primary views only

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from bootstrap import forming, obey
+from bootstrap import forming, obey, unserved
+from bootstrap.decisions import Decision, Stop
 from galerist import model
 from tests.simulation import fast, found
 from tests.simulation.galera import Violation
@@ -118,3 +119,17 @@ def test_an_arbitrator_that_finds_nobody_ends_and_looks_again() -> None:
     outcome = run(found.AN_ARBITRATOR_AND_AN_ADDRESS_OF_YESTERDAY, tell=True)
     assert outcome.violation is None
     assert "has found no Primary Component, and ends" in "\n".join(outcome.trace)
+
+
+def test_reports_out_of_a_backup_stop_nobody_who_is_primary(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(found.DOWN_SAYS_A_BACKUP).violation is None
+    with monkeypatch.context() as wrong:
+        wrong.setattr(unserved, "last_of_view", lambda facts, known: Decision(Stop(), "On hearsay."))
+        violation = run(found.DOWN_SAYS_A_BACKUP).violation
+        assert violation is not None and violation.promise == "P5"
+
+
+def test_what_may_lie_in_a_datadir_set_aside_is_a_matter_for_people() -> None:
+    outcome = run(found.COMMITS_IN_A_DATADIR_SET_ASIDE, tell=True)
+    assert outcome.violation is None
+    assert "waiting for b to report, since the commits between may be there" in outcome.trace[-1]
