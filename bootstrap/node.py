@@ -226,7 +226,8 @@ class LocalNode:
         if data is Data.PRESENT and position is None and recovered is not None:
             position, problem = recovered.position, recovered.problem
             if position is not None and is_zero(position):
-                data, position = Data.STANDALONE, None
+                position = disk.begun_from(self._places.datadir, stamp)
+                data = Data.PRESENT if position else Data.STANDALONE
         if disk.opened_by(self._places.datadir) is not None and not recovering:
             return Look(Server.STARTING, stamp, data, problem="another process has the datadir open", progress="in use")
         return Look(

@@ -62,6 +62,19 @@ def inspect(datadir: Path, stamp: Stamp, tainted: bool) -> Found:
     return Found(Data.PRESENT, state)
 
 
+def begun_from(datadir: Path, stamp: Stamp) -> Position | None:
+    """Where the bootstrap began that the stamp tells of, for a datadir whose InnoDB knows no position. None: it is no such case.
+
+    A server that begins a Primary Component writes "no position" into InnoDB, and then its first view (MariaDB 10.11:
+    "Bootstrapping a new cluster, setting initial position to 00000000-0000-0000-0000-000000000000:-1"). Killed in between
+    it has lost nothing but that number; ``grastate.dat`` still names the cluster. Raises OSError.
+    """
+    if stamp.attempt is None or stamp.attempt.position is None or not (datadir / "grastate.dat").exists():
+        return None
+    state = parse_grastate((datadir / "grastate.dat").read_text(errors="replace"))
+    return stamp.attempt.position if state is not None and state.uuid == stamp.attempt.position.uuid else None
+
+
 def mark(datadir: Path, stamp: Stamp) -> None:
     """Note durably, before anything else is in it, that galerist makes this datadir for this stamp. Data that somebody
     puts in its place have no such mark, and are no leftovers of a bootstrap that may be removed. Raises OSError."""

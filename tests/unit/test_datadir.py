@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from galerist.galera.datadir import check_movable, inspect, mark, opened_by, set_aside
+from galerist.galera.datadir import begun_from, check_movable, inspect, mark, opened_by, set_aside
 from galerist.galera.stamp import Stamp
 from galerist.model import ZERO_UUID, Attempt, Data, Generation, Identity, Position
 
@@ -167,3 +167,13 @@ def test_a_mount_point_cannot_be_set_aside_and_it_is_said_what_to_do(
     with pytest.raises(OSError, match="is a mount point .*: end the agent, move all that is in it elsewhere"):
         check_movable(there)
     check_movable(folder(tmp_path / "empty", "lost+found/"))
+
+
+def test_a_bootstrap_that_was_killed_before_its_first_view_knows_where_it_began(tmp_path: Path) -> None:
+    began = Position(UUID, 5403)
+    tried = Stamp("disk", identity=OURS.identity, attempt=Attempt("a4c443ea", began, "galera-a4c443ea"))
+    ours = folder(tmp_path / "ours", "mysql/", "ibdata1", state=(UUID, -1))
+    assert begun_from(ours, tried) == began
+    assert begun_from(ours, OURS) is None, "it began nothing"
+    assert begun_from(folder(tmp_path / "put", "mysql/", "ibdata1"), tried) is None, "data that somebody has put there"
+    assert begun_from(folder(tmp_path / "other", "mysql/", state=(ZERO_UUID, -1)), tried) is None
