@@ -97,6 +97,7 @@ class Row:
     code: str
     since: float
     sessions: int
+    limit: int = 0  # its maxconn, 0 for none
 
     @property
     def up(self) -> bool:
@@ -129,8 +130,18 @@ def read_rows(states: str, stat: str) -> dict[tuple[str, str], Row]:
             code=line.get("check_code") or "",
             since=_number(line.get("lastchg")),
             sessions=_number(line.get("scur")),
+            limit=_number(line.get("slim")),
         )
     return rows
+
+
+def read_queues(stat: str) -> frozenset[str]:
+    """The proxies in which sessions wait for a server, from ``show stat``."""
+    return frozenset(
+        line.get("pxname") or ""
+        for line in _table(stat)
+        if line.get("svname") == "BACKEND" and _number(line.get("qcur"))
+    )
 
 
 def _table(text: str) -> Iterator[dict[str, str]]:

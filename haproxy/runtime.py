@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from haproxy import members, sessions
-from haproxy.control import Row, Session, ask, read_busy, read_rows, read_sessions
+from haproxy.control import Row, Session, ask, read_busy, read_queues, read_rows, read_sessions
 from haproxy.members import MANAGED, Layout, Plan
 from haproxy.moving import Mover, order, silenced
 from haproxy.sessions import WRITE, Farewell
@@ -55,11 +55,13 @@ class Runtime:
         self._draining = Farewell(patience.drain, quietly=False)
         self._since: dict[tuple[str, str], tuple[bool, float]] = {}  # whether down, and first seen so
         self.rows: Mapping[tuple[str, str], Row] = {}
+        self._queues: frozenset[str] = frozenset()
         self.leaving: frozenset[tuple[str, str]] = frozenset()
 
     def look(self) -> Mapping[tuple[str, str], Row]:
         """Raises :class:`haproxy.control.Mute`."""
-        rows = read_rows(ask(self._socket, "show servers state"), ask(self._socket, "show stat"))
+        states, stat = ask(self._socket, "show servers state"), ask(self._socket, "show stat")
+        rows, self._queues = read_rows(states, stat), read_queues(stat)
         # HAProxy counts whole seconds, and up to one too many: what was seen here counts as far as it goes.
         now, before = time.monotonic(), self._since
         self._since = {}
@@ -84,8 +86,17 @@ class Runtime:
             if reason := self._align(silenced(wanted) if held else wanted, former, rows):
                 return reason
             if not held:
+                self._call_the_queue()
                 break
         return ""
+
+    def _call_the_queue(self) -> None:
+        """A session that came in the very moment in which no server had a weight is queued, and HAProxy 2.6 does not
+        look at its queue when a weight changes: it would wait for the end of another session, or for 3 s in vain.
+        When a server's maxconn is set, to whatever it is, HAProxy does look."""
+        for (proxy, server), row in self.rows.items():
+            if proxy in self._queues and row.up and row.weight:
+                ask(self._socket, f"set maxconn server {proxy}/{server} {row.limit}")
 
     def _align(self, wanted: Layout, former: Layout, rows: Mapping[tuple[str, str], Row]) -> str:
         complaints: list[str] = []

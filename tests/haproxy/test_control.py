@@ -10,7 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from haproxy.control import Mute, Processes, Row, Session, ask, read_busy, read_processes, read_rows, read_sessions
+from haproxy.control import (
+    Mute,
+    Processes,
+    Row,
+    Session,
+    ask,
+    read_busy,
+    read_processes,
+    read_queues,
+    read_rows,
+    read_sessions,
+)
 from haproxy.sessions import leftovers
 
 PROC = """#<PID>          <type>          <reloads>       <uptime>        <version>
@@ -62,6 +73,12 @@ C_ROW = Row(500, "fd00::2", "db.lan", 7003, 7103, 0, True, False, "MAINT", "L4CO
 def test_rows() -> None:
     assert read_rows(STATES, STAT) == {("write", "a"): A_ROW, ("write", "c"): C_ROW}
     assert read_rows("", STAT) == read_rows(STATES, "") == {}
+
+
+def test_sessions_that_wait_for_a_server() -> None:
+    stat = "# pxname,svname,qcur,\nwrite,FRONTEND,,\nwrite,a,2,\nwrite,BACKEND,1,\nread,BACKEND,0,\n"
+    assert read_queues(stat) == {"write"}
+    assert read_queues("") == read_queues(STAT) == frozenset()
 
 
 BUSY = """0x564247eaf960: [21/Nov/2026:03:18:05.445559] id=25 proto=unix_stream source=unix:1
