@@ -140,6 +140,15 @@ class Machine:
             assert time.monotonic() < end, f"{self.name}: processes survive: {self._groups}"
             time.sleep(0.05)
 
+    @contextlib.contextmanager
+    def off(self) -> Iterator[None]:
+        """Without power meanwhile."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
+
     def close(self) -> None:
         self.stop()
         for group in self._groups:

@@ -50,8 +50,14 @@ class Shop:
 
     def via_proxy(self, statement: str, port: int = 3306, client: str = "galera-0") -> list[list[str]]:
         """Rows, as the application through a proxy. No kube-proxy serves the Services' addresses."""
-        proxy = next(one for one in self.pods("galera-proxy").values() if ready(one))
-        options = (f"--host={proxy['status']['podIP']}", f"--port={port}", "--user=app", "--password=change-me-too")
+        proxies = [one for one in self.pods("galera-proxy").values() if ready(one)]
+        assert proxies, "no proxy is ready"
+        options = (
+            f"--host={proxies[0]['status']['podIP']}",
+            f"--port={port}",
+            "--user=app",
+            "--password=change-me-too",
+        )
         return self.sql(client, statement, *options, "app")
 
     def listed(self, pod: str = "galera-0") -> dict[str, Any]:

@@ -31,11 +31,11 @@ def shop(running: Shop) -> Shop:
     return running
 
 
-def write(shop: Shop, text: str) -> None:
+def write(shop: Shop, text: str, client: str = "galera-0") -> None:
     """A row that the application is told is there, by way of the proxies."""
 
     def done() -> bool:
-        shop.via_proxy(f"INSERT IGNORE INTO notes VALUES ('{text}')")
+        shop.via_proxy(f"INSERT IGNORE INTO notes VALUES ('{text}')", client=client)
         return True
 
     until(done, 60, shop.trouble)
@@ -91,11 +91,9 @@ def test_a_machine_that_fails_and_returns(shop: Shop) -> None:
     (few, one), (_, two) = sorted(on.items(), key=lambda item: len(item[1]))
     assert (len(one), len(two)) == (1, 2), on
     history = lineage(shop)
-    machine = shop.machines[few]
-    machine.stop()
-    until(lambda: not ready(shop.pods()[one[0]]), 60, shop.trouble)  # the API server has noticed
-    shop.via_proxy("INSERT INTO notes VALUES ('one machine was off')", client=two[0])
-    machine.start()
+    with shop.machines[few].off():
+        until(lambda: not ready(shop.pods()[one[0]]), 60, shop.trouble)  # the API server has noticed
+        write(shop, "one machine was off", client=two[0])
     shop.formed()
     assert "one machine was off" in notes(shop, one[0])
     assert lineage(shop) == history
@@ -107,10 +105,9 @@ def test_the_majority_fails_and_returns(shop: Shop) -> None:
     on = [about["spec"]["nodeName"] for about in shop.pods().values()]
     many = max(shop.machines.values(), key=lambda machine: on.count(machine.name))
     survivor = next(pod for pod, about in shop.pods().items() if about["spec"]["nodeName"] != many.name)
-    many.stop()
-    until(lambda: not ready(shop.pods()[survivor]), 60, shop.trouble)
-    until(lambda: shop.listed(survivor)["status"] == "non-Primary", 60, shop.trouble)
-    many.start()
+    with many.off():
+        until(lambda: not ready(shop.pods()[survivor]), 60, shop.trouble)
+        until(lambda: shop.listed(survivor)["status"] == "non-Primary", 60, shop.trouble)
     shop.formed()
     assert all("before the majority failed" in notes(shop, pod) for pod in NODES)
     assert lineage(shop) == history
