@@ -7,8 +7,6 @@ node gets a stamp that says the same. Whatever does not fit is refused before an
 
 from __future__ import annotations
 
-import datetime
-import json
 import os
 import secrets
 import sys
@@ -22,6 +20,7 @@ from galerist.galera.server import Launcher
 from galerist.galera.sql import Live, Sql
 from galerist.galera.stamp import ADOPTED, StampInUse, StampStore
 from galerist.model import Generation, Identity, Malformed, NodeRecord, State, View, dump, load
+from galerist.registry import events
 from galerist.registry.contract import Registry, RegistryError, Swap
 from galerist.registry.keys import Keys
 from galerist.registry.open import open_registry
@@ -154,10 +153,11 @@ def _record(
             Identity(uuid, (generation,)), View(generation.id, seqno, names, arbitrators), writer=writers((), names)
         )
         if registry.swap(keys.state, raw, dump(made)) is Swap.WON:
-            _note(
+            events.write(
                 registry,
                 keys,
                 settings.node,
+                "adopt",
                 f"Adopted {', '.join(names)}, which run as {variables['wsrep_cluster_name']}.",
             )
             assert made.identity is not None
@@ -183,9 +183,3 @@ def _furnish(settings: Settings) -> None:
                 cursor.execute(statement, arguments or None)
     except pymysql.MySQLError as error:
         raise Refused(f"its accounts cannot be made: {error}") from None
-
-
-def _note(registry: Registry, keys: Keys, node: str, sentence: str) -> None:
-    when = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    event = {"time": when, "node": node, "action": "adopt", "sentence": sentence, "evidence": [], "operation": ""}
-    registry.put(f"{keys.history}{when}-{node}", json.dumps(event, sort_keys=True))

@@ -12,6 +12,7 @@ from bootstrap.decisions import Decision
 from bootstrap.facts import Expect
 from bootstrap.tempo import tempo
 from galerist.model import Endpoint, Malformed, NodeRecord, ProxyReport, Report, State, dump, load, older
+from galerist.registry import events
 from galerist.registry.contract import Lease, Registry, RegistryError, Swap
 from galerist.registry.keys import Keys
 
@@ -158,17 +159,12 @@ class Exchange:
 
     def note(self, decision: Decision, operation: str) -> None:
         """One event of the history; an event that cannot be written stops nothing."""
-        when = self._note_time()
-        event = {
-            "time": when,
-            "node": self._who.node,
-            "action": type(decision.action).__name__.lower(),
-            "sentence": decision.sentence,
-            "evidence": list(decision.evidence),
-            "operation": operation,
-        }
+        action = type(decision.action).__name__.lower()
         try:
-            self._registry.put(f"{self.keys.history}{when}-{self._who.node}", json.dumps(event, sort_keys=True))
+            events.write(
+                self._registry, self.keys, self._who.node, action, decision.sentence, decision.evidence, operation,
+                when=self._note_time(),
+            )  # fmt: skip
             for key in sorted(self._registry.list(self.keys.history))[:-HISTORY_KEPT]:
                 self._registry.delete(key)
         except RegistryError as error:

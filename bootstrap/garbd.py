@@ -19,14 +19,14 @@ from bootstrap.arbitrator import Vote, Voter
 from bootstrap.tempo import tempo
 from bootstrap.trials import Trials
 from galerist.galera.config import listen_address
-from galerist.galera.tls import CA, CERT, KEY, Copies, Given, Unfit, check
+from galerist.galera.tls import CA, CERT, KEY, Copies, Unfit, tried
 from galerist.model import Malformed, Report, State, load
 from galerist.notify import notify
 from galerist.registry.contract import Registry, RegistryError, RegistryUnusable
 from galerist.registry.keys import Keys
 from galerist.registry.open import open_registry
 from galerist.settings import Settings
-from galerist.wake import Wake
+from galerist.wake import until_told
 
 log = logging.getLogger("galerist.arbitrator")
 
@@ -183,10 +183,9 @@ def _owner(settings: Settings) -> tuple[int, int]:
 
 def _copies(settings: Settings) -> Copies | None:
     """The certificate, tried, for garbd to read. Raises Unfit."""
-    if settings.tls_ca is None or settings.tls_cert is None or settings.tls_key is None:
+    given = tried(settings.tls_ca, settings.tls_cert, settings.tls_key)
+    if given is None:
         return None
-    given = Given(settings.tls_ca, settings.tls_cert, settings.tls_key)
-    check(given)
     return Copies(given, settings.run_dir / "arbitrator", _owner(settings) if os.geteuid() == 0 else None)
 
 
@@ -209,14 +208,7 @@ def main(settings: Settings) -> int:
     except Unfit as error:
         print(f"galerist: {error}", file=sys.stderr)
         return CONFIGURATION
-    wake, stop = Wake(), Wake()
-
-    def end(*_: object) -> None:
-        stop.set()
-        wake.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
+    wake, stop = until_told()
     signal.signal(signal.SIGCHLD, lambda *_: wake.set())
     garbd = Garbd(settings, copies)
     arbitrator = Arbitrator(settings, garbd, registry)

@@ -6,8 +6,6 @@ report, that they go on without it. In all other cases it stays a member that is
 
 from __future__ import annotations
 
-import datetime
-import json
 import logging
 import time
 from collections.abc import Mapping
@@ -16,6 +14,7 @@ from typing import Any
 from bootstrap.orders import Order, Refused, forget
 from galerist.endpoints import Access
 from galerist.model import Malformed, NodeRecord, Report, Server, State, dump, load
+from galerist.registry import events
 from galerist.registry.contract import Registry, RegistryError, Swap
 from galerist.registry.keys import Keys
 
@@ -115,12 +114,6 @@ def _part(registry: Registry, keys: Keys, node: str, boot: str) -> None:
     for gone in order.delete:
         registry.delete(keys.nodes + gone)
     try:
-        _note(registry, keys, node, order.says[0])
+        events.write(registry, keys, node, "leave", order.says[0])
     except RegistryError as error:
         log.warning("An event could not be written to the history: %s", error)
-
-
-def _note(registry: Registry, keys: Keys, node: str, sentence: str) -> None:
-    when = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    event = {"time": when, "node": node, "action": "leave", "sentence": sentence, "evidence": [], "operation": ""}
-    registry.put(f"{keys.history}{when}-{node}", json.dumps(event, sort_keys=True))

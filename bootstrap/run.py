@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import logging
 import os
 import signal
@@ -28,9 +27,10 @@ from galerist.endpoints import resolve
 from galerist.galera.config import ServerConfig, warnings
 from galerist.galera.server import Launcher, Places
 from galerist.galera.stamp import StampInUse
-from galerist.galera.tls import Copies, Credentials, Given, Unfit, check
+from galerist.galera.tls import Copies, Credentials, Unfit, tried
 from galerist.model import Endpoint
 from galerist.notify import notify
+from galerist.registry import events
 from galerist.registry.contract import RegistryError, RegistryUnusable
 from galerist.registry.open import open_registry, platform
 from galerist.settings import Secret, Settings
@@ -121,7 +121,7 @@ def main(settings: Settings) -> int:
         node,
         registry,
         time.monotonic,
-        note_time=lambda: datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        note_time=events.now,
     )
     keys = agent.exchange.keys
     loader = load.Loader(settings.init_sql, settings.app_database, settings.socket, registry, keys, agent.boot)
@@ -290,10 +290,9 @@ def _config(settings: Settings) -> ServerConfig:
 
 def _credentials(settings: Settings) -> Credentials | None:
     """The node's certificates, tried. Raises Unfit."""
-    if settings.tls_ca is None or settings.tls_cert is None or settings.tls_key is None:
+    given = tried(settings.tls_ca, settings.tls_cert, settings.tls_key)
+    if given is None:
         return None
-    given = Given(settings.tls_ca, settings.tls_cert, settings.tls_key)
-    check(given)
     return Credentials(Copies(given, settings.run_dir / "tls", Launcher(places(settings)).owner))
 
 

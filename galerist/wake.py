@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 from contextlib import suppress
 
 
@@ -46,3 +47,16 @@ class Wake:
         if not self._set:
             self._poll.poll(None if timeout is None else max(0.0, timeout * 1000))
         return self._set
+
+
+def until_told() -> tuple[Wake, Wake]:
+    """Two flags for a loop that waits for the first, and ends when the second is set: SIGTERM and SIGINT set both."""
+    wake, stop = Wake(), Wake()
+
+    def end(*_: object) -> None:
+        stop.set()
+        wake.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    return wake, stop

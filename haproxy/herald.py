@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import json
 import logging
 import secrets
 import time
@@ -11,6 +9,7 @@ from collections.abc import Collection
 
 from galerist import model as records
 from galerist.logs import operation
+from galerist.registry import events
 from galerist.registry.contract import Lease, Registry, RegistryError
 from galerist.registry.keys import Keys
 
@@ -47,16 +46,8 @@ class Herald:
         """One event of the cluster's history, and a line of the log that it is tied to. Raises RegistryError."""
         operation.set(secrets.token_hex(4))
         log.info("%s", sentence)
-        when = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        event = {
-            "time": when,
-            "node": self._proxy,
-            "action": "failover",
-            "sentence": sentence,
-            "evidence": [f"order of writers now: {', '.join(evidence)}"],
-            "operation": operation.get(),
-        }
-        self._registry.put(f"{self._keys.history}{when}-{self._proxy}", json.dumps(event, sort_keys=True))
+        told = [f"order of writers now: {', '.join(evidence)}"]
+        events.write(self._registry, self._keys, self._proxy, "failover", sentence, told, operation.get())
 
     def withdraw(self) -> str:
         """Take everything back. What went wrong, or nothing."""

@@ -9,8 +9,9 @@ from bootstrap import orders
 from bootstrap.orders import Order
 from dashboard.web import Refused
 from galerist.cli import traffic
-from galerist.cli.orders import CHANGED, carry_out, look, now
+from galerist.cli.orders import CHANGED, carry_out, look
 from galerist.model import Malformed
+from galerist.registry import events
 from galerist.registry.keys import Keys
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Orders:
 
 def _order(seen: Cluster, name: str, node: str | None, who: str) -> Order:
     if name == "pause":
-        return orders.pause(seen.state, f"{who} at {now()[:19]}Z")
+        return orders.pause(seen.state, f"{who} at {events.now()[:19]}Z")
     if name == "resume":
         return orders.resume(seen.state)
     if node is None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import getpass
-import json
 import secrets
 import socket
 import sys
@@ -18,6 +16,7 @@ from bootstrap.orders import Order, Refused
 from galerist.cli.output import emit
 from galerist.cli.show import opened
 from galerist.model import State, dump
+from galerist.registry import events
 from galerist.registry.contract import Registry, Swap
 from galerist.registry.keys import Keys
 from galerist.settings import Settings
@@ -49,7 +48,7 @@ def reinit_command(settings: Settings | None, dir: Path | None, node: str, yes: 
 
 def pause_command(settings: Settings | None, dir: Path | None, yes: str | None) -> int:
     """``galerist pause``."""
-    who = f"{person()} at {now()[:19]}Z"
+    who = f"{person()} at {events.now()[:19]}Z"
     return give_order(settings, dir, "pause", yes if yes is not None else "", lambda c: orders.pause(c.state, who))
 
 
@@ -149,16 +148,7 @@ def record(
     registry: Registry, keys: Keys, sentence: str, evidence: Sequence[str], who: str, operation: str = ""
 ) -> None:
     """An event of the history: what a person has ordered. Raises RegistryError."""
-    when = now()
-    event = {
-        "time": when,
-        "node": who,
-        "action": "order",
-        "sentence": sentence,
-        "evidence": list(evidence),
-        "operation": operation or secrets.token_hex(4),
-    }
-    registry.put(f"{keys.history}{when}-order", json.dumps(event, sort_keys=True))
+    events.write(registry, keys, who, "order", sentence, evidence, operation or secrets.token_hex(4), key="order")
 
 
 def person() -> str:
@@ -167,11 +157,6 @@ def person() -> str:
         return f"{getpass.getuser()}@{socket.gethostname()}"
     except (KeyError, OSError):
         return f"someone@{socket.gethostname()}"
-
-
-def now() -> str:
-    """The time for people and for keys of the history: UTC, to the microsecond."""
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def history_command(settings: Settings | None, dir: Path | None, format: str) -> int:

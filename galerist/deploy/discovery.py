@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import signal
 import sys
 import threading
 import time
@@ -24,7 +23,7 @@ from galerist.registry.contract import Registry, RegistryError, RegistryUnusable
 from galerist.registry.keys import Keys
 from galerist.registry.open import open_registry
 from galerist.settings import Settings
-from galerist.wake import Wake
+from galerist.wake import Wake, until_told
 
 log = logging.getLogger("galerist.discovery")
 
@@ -154,14 +153,7 @@ def main(settings: Settings) -> int:
     except RegistryUnusable as error:
         print(f"galerist: registry = {settings.registry}: {error}", file=sys.stderr)
         return 78
-    wake, stop = Wake(), Wake()
-
-    def end(*_: object) -> None:
-        stop.set()
-        wake.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
+    wake, stop = until_told()
     engine = Engine(settings.docker, settings.container)
     threading.Thread(target=engine.follow, args=(wake,), name="events", daemon=True).start()
     sidekick = Sidekick(settings, engine, registry)

@@ -7,7 +7,6 @@ on. Every pass compares what should be with the pods as they are; changes in the
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from galerist.registry.k8sapi import Absent, Api, Conflict
 from galerist.registry.keys import Keys
 from galerist.registry.open import open_registry, platform
 from galerist.settings import Settings
-from galerist.wake import Wake
+from galerist.wake import until_told
 
 log = logging.getLogger("galerist.labels")
 
@@ -136,14 +135,7 @@ def main(settings: Settings) -> int:
     except RegistryUnusable as error:
         print(f"galerist: registry = {settings.registry}: {error}", file=sys.stderr)
         return 78
-    wake, stop = Wake(), Wake()
-
-    def end(*_: object) -> None:
-        stop.set()
-        wake.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
+    wake, stop = until_told()
     labeller = Labeller(settings, api, registry)
     watch = registry.watch(Keys(settings.cluster).root, wake.set)
     try:

@@ -43,6 +43,15 @@ class Given:
     key: Path
 
 
+def tried(ca: Path | None, cert: Path | None, key: Path | None) -> Given | None:
+    """What the settings name, once it has passed :func:`check`; None where they do not name all three. Raises :class:`Unfit`."""
+    if ca is None or cert is None or key is None:
+        return None
+    given = Given(ca, cert, key)
+    check(given)
+    return given
+
+
 def check(given: Given) -> float:
     """When the certificate ends (Unix time). Raises :class:`Unfit`.
 
