@@ -132,7 +132,11 @@ class LocalNode:
         log.info("A server with this datadir is running (pid %d): looking after it.", pid)
         try:
             process = Process(pid, None)
-            self._run = Run(process, *(self._stamps.current_run() or ("", "")), log_offset=self._log.size())
+            run = Run(process, *(self._stamps.current_run() or ("", "")), log_offset=self._log.size())
+            run.answered = self._notes.marked("answered", run.run)
+            if self._notes.marked("stopping", run.run):
+                run.stop()
+            self._run = run
         except ProcessLookupError:
             self._run = None
 
@@ -142,6 +146,8 @@ class LocalNode:
             live = self._sql.live()
             if not self._version:
                 self._version = str(self._sql.query("SELECT VERSION()")[0][0])
+            if not run.answered:
+                self._notes.mark("answered", run.run)
             run.answered = True
         except OSError:
             live = None  # not yet, or not any more: the process itself is watched as well
@@ -157,6 +163,7 @@ class LocalNode:
             view = newest_recorded(seen, stamp.identity)
         run.was_primary = run.was_primary or bool(primary) or (live is not None and live.cluster_status == "Primary")
         data = Data.TAINTED if self._stamps.tainted() else Data.PRESENT
+        run.carry_stop_through()
         if live is None:
             if not run.answered and not run.was_primary and self._log.transfer_died(run.log_offset):
                 run.bereaved()
@@ -187,7 +194,7 @@ class LocalNode:
             view=view,
             was_primary=run.was_primary,
             desync=live.desync,
-            desynced=live.desync and self._notes.desynced() == run.run,
+            desynced=live.desync and self._notes.marked("desynced", run.run),
             queue=live.received,
             attempting=attempting,
             progress=live.stage if live.local_state != 4 else "",
@@ -379,16 +386,18 @@ class LocalNode:
         # The note says that it was this agent's doing: what a person has set by hand stays.
         if self._run is None:
             return
-        if on:
-            self._notes.desyncs(self._run.run)
+        if on and not self._notes.mark("desynced", self._run.run):
+            return
         self._sql.set_globals((("wsrep_desync", "ON" if on else "OFF"),))
         if not on:
-            self._notes.desyncs("")
+            self._notes.mark("desynced", "")
 
     def stop(self) -> None:
         if self._planned is not None:
             self._planned.child.terminate()
         elif self._run is not None:
+            if self._run.stopping_since is None:
+                self._notes.mark("stopping", self._run.run)  # first: a new agent carries the stop through as well
             self._run.stop()
 
     def remember(self, state: State, others: tuple[Report, ...]) -> None:

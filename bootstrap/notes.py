@@ -9,6 +9,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from galerist.files import write_atomically
 from galerist.galera.config import authority
@@ -17,12 +18,15 @@ from galerist.model import Report, State, dump, load
 log = logging.getLogger("galerist.bootstrap")
 
 
+Mark = Literal["desynced", "answered", "stopping"]
+"""What is noted of a run: its agent has taken it out of flow control; it has answered SQL; it was told to end."""
+
+
 class Notes:
     """``kept`` is the file for the agent itself, ``told`` that for the clustercheck."""
 
     def __init__(self, kept: Path, told: Path) -> None:
         self._kept, self._told = kept, told
-        self._desynced = told.with_name("desynced")
         self._text: str | None = None  # as kept
         self._state = State()
         self._heard: float | None = None  # when the registry last answered, on the wall clock
@@ -67,19 +71,16 @@ class Notes:
         self._state = replace(self._state, drained=state.drained)
         return state, others
 
-    def desyncs(self, run: str) -> None:
-        """This run of the server is taken out of flow control by its agent; "": none is."""
-        if run:
-            write_atomically(self._desynced, run, mode=0o644)
-        else:
-            self._desynced.unlink(missing_ok=True)
+    def mark(self, what: Mark, run: str) -> bool:
+        """Note something of this run of the server, for whichever agent looks after it. False if it cannot be written."""
+        return self._write(self._told.with_name(what), run, 0o644)
 
-    def desynced(self) -> str:
-        """The run of the server that an agent has taken out of flow control."""
+    def marked(self, what: Mark, run: str) -> bool:
+        """Whether that was noted of this run."""
         try:
-            return self._desynced.read_text()
+            return bool(run) and self._told.with_name(what).read_text() == run
         except FileNotFoundError:
-            return ""
+            return False
 
     def tell(self, report: Report) -> None:
         """Pass on to the node's clustercheck what it must know of this node and the others."""

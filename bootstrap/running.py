@@ -73,7 +73,7 @@ def running(facts: Facts) -> Decision:
         )
     for record in facts.nodes:
         for report in facts.all:
-            if report.node in me.view.members and _replaced(record, report):
+            if report.node in me.view.members and _replaced(record, report, me.view):
                 return Decision(
                     Vouch(NodeRecord(report.node, report.disk, held=False)),
                     f"{report.node} is in the Primary Component with a new disk: what the old one held lives on there.",
@@ -180,8 +180,16 @@ def writers(former: tuple[str, ...], members: tuple[str, ...]) -> tuple[str, ...
     return (*present, *(name for name in former if name not in members))
 
 
-def _replaced(record: NodeRecord, report: Report) -> bool:
-    """A node whose former disk held data runs on a new or overwritten one."""
+def _replaced(record: NodeRecord, report: Report, mine: View) -> bool:
+    """A node whose former disk held data is in the Primary Component with a new or overwritten one.
+
+    That its name is in our view proves nothing: it may stand for the former server, whose end nobody has noticed yet.
+    The disk itself must have been in a view, and this server in that one or a later: then all that was committed on
+    the former disk has come before, and is committed here.
+    """
     if not record.held or record.node != report.node or report.server is Server.DOWN:
         return False
-    return record.disk != report.disk or report.data is Data.TAINTED or history.blank(report)
+    entered = report.view
+    if entered is None or entered.generation != mine.generation or not 0 <= entered.seqno <= mine.seqno:
+        return False
+    return record.disk != report.disk or report.data is Data.TAINTED

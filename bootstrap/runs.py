@@ -13,8 +13,12 @@ from galerist.galera.server import Process
 log = logging.getLogger("galerist.bootstrap")
 
 STOP_PATIENCE = 1.0
-"""Seconds after which a server that has not been in a Primary Component is killed: while it looks for one it does
-not hear SIGTERM for half a minute, and there is nothing yet that an orderly end would save. No other is killed."""
+"""Seconds after which a server that was told to end, and has not been in a Primary Component, is killed: while it looks
+for one it does not hear SIGTERM for half a minute, and there is nothing yet that an orderly end would save."""
+
+START_PATIENCE = 20.0
+"""Seconds after which one is killed that has been in a Primary Component, but never answered: MariaDB that gets SIGTERM
+while it starts may go on to Synced, and then neither end nor answer for ever. One that has answered is never killed."""
 
 TRANSFER_PATIENCE = 20.0
 """Seconds for a joiner to end by itself whose state transfer has died; some wait for ever."""
@@ -35,12 +39,18 @@ class Run:
 
     def stop(self) -> None:
         """Ask it to leave in order; may be repeated."""
-        now = time.monotonic()
         if self.stopping_since is None:
-            self.stopping_since = now
+            self.stopping_since = time.monotonic()
             self.process.signal(signal.SIGCONT)
             self.process.signal(signal.SIGTERM)
-        elif now - self.stopping_since > STOP_PATIENCE and not self.was_primary:
+
+    def carry_stop_through(self) -> None:
+        """Kill a server that was told to end and does not hear it, whatever has been decided since: there is no way
+        to take SIGTERM back. Only one that has never answered, so that no client's commit rests on it alone."""
+        if self.stopping_since is None or (self.answered and self.was_primary):
+            return
+        patience = START_PATIENCE if self.was_primary else STOP_PATIENCE
+        if time.monotonic() - self.stopping_since > patience:
             self.process.signal(signal.SIGKILL)
 
     def bereaved(self) -> None:

@@ -271,3 +271,39 @@ COMMITS_IN_A_DATADIR_SET_ASIDE = Schedule(
     ),
 )
 """All nodes crash before what they received is on disk, and one of them had begun anew by order: a person has to look there."""
+
+A_NAME_IN_A_VIEW_THAT_IS_OVER = Schedule(
+    3,
+    None,
+    True,
+    (
+        ("write", 41, 500, 727226197),
+        ("disk_wiped", 11, 508, 502376734),
+        ("kill_node", 7, 737, 273853199),
+        ("tick", 20, 719, 217534311),
+        ("kill_node", 0, 186, 740661683),
+    ),
+)
+"""c, whose disk is replaced, starts to join while a still takes the view for valid in which c's former server was."""
+
+THE_SAME_UNDER_A_SLOW_APPLIER = Schedule(
+    5,
+    None,
+    True,
+    (
+        ("slow_applier", 36, 344, 270147412),
+        ("write", 55, 764, 432696409),
+        ("tick", 10, 897, 91229356),
+        ("write", 44, 246, 319599609),
+        ("disk_unreadable", 58, 120, 693991949),
+        ("tick", 17, 29, 871627961),
+        ("kill_node", 17, 506, 756371661),
+        ("disk_wiped", 19, 135, 210109665),
+        ("tick", 20, 407, 338909339),
+        ("tick", 0, 139, 440013175),
+        ("tick", 21, 690, 336044440),
+        ("tick", 44, 828, 570311275),
+        ("kill_all", 16, 702, 737996418),
+    ),
+)
+"""The same, with a member that is slow to commit what it has received."""

@@ -66,7 +66,9 @@ class Galera:
         disk = server.disk
         if any(other.disk is disk for other in self.servers):
             raise Violation("P1", f"two servers run on the datadir of {'ABCDE'[disk.number]}")
+        server.pid = next(self.numbers)
         disk.clean = False
+        disk.nameless |= server.boot and bool(server.log)
         disk.runs.append((server.run, server.generation))
         self.servers.append(server)
 
@@ -222,6 +224,7 @@ class Galera:
         uuid = server.uuid or f"uuid-{next(self.numbers)}"
         lineage = Lineage(uuid, list(server.log), f"{'ABCDE'[server.number]}:{server.generation}")
         server.uuid, server.lineage = uuid, lineage
+        server.disk.nameless = False
         server.disk.kind, server.disk.uuid = "galera", uuid  # data of a lone server are adopted
         server.answers, server.state = True, 4
         self._form({server}, Group(0, True, lineage, {server}), {server})
@@ -296,7 +299,12 @@ class Galera:
 
     def _progress(self, server: Server, rng: Random, now: float, chance: float) -> bool:
         if server.stopping:
-            self.leave(server)
+            server.deaf = (
+                not server.answers and rng.random() < 0.5
+            )  # measured: MariaDB 10.11, signalled in a state transfer
+            server.stopping = False
+            if not server.deaf:
+                self.leave(server)
             return True
         if not server.connected:
             server.connected = True

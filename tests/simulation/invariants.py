@@ -91,7 +91,7 @@ def _healthy(world: World, run: Server) -> bool:
 
 def stopped(world: World, run: Server) -> None:
     """P5 and common sense: no agent stops a healthy open member by itself."""
-    if _healthy(world, run):
+    if _healthy(world, run) and run.pid not in world.may_end:
         raise Violation("P5", f"{run} is a healthy open member and is stopped")
 
 

@@ -12,7 +12,7 @@ from galerist.model import ZERO_UUID, Attempt, Data, Identity, Position, Report,
 from tests.simulation.galera import Disk, Galera, Violation
 from tests.simulation.galera import Server as Run
 
-STOP_PATIENCE = 60.0
+STOP_PATIENCE, START_PATIENCE = 1.0, 20.0
 
 
 class SimNode:
@@ -50,7 +50,7 @@ class SimNode:
             if self.disk.kind == "empty":
                 self.disk.kind, self.disk.uuid, self.disk.log = "galera", "", []
             self._start(run, boot=True, full=False)
-            return Look(Server.STARTING, self.disk.stamp, Data.EMPTY, pid=1, attempting=True)
+            return Look(Server.STARTING, self.disk.stamp, Data.EMPTY, pid=self.run.pid, attempting=True)
         if self.run is not None and not self.run.alive:
             self._ended()
         return self._running(self.run) if self.run is not None else self._down()
@@ -58,9 +58,9 @@ class SimNode:
     def _adopt(self) -> None:
         for server in self.galera.servers:
             if server.disk is self.disk:
-                self.run = server
-                self.answered = self.was_primary = False
-                self.stopping_since = None
+                self.run, self.answered, self.was_primary, self.stopping_since = server, server.heard, False, None
+                if server.told:
+                    self._tell_to_end(server)
 
     def _ended(self) -> None:
         assert self.run is not None
@@ -74,10 +74,11 @@ class SimNode:
 
     def _running(self, run: Run) -> Look:
         disk = self.disk
-        live = run.answers and not run.frozen
-        self.answered = self.answered or live
+        live = run.answers and not run.frozen and not run.deaf
+        self.answered = run.heard = self.answered or live
         primary = [view for name, view in disk.views if name == run.run]
         self.was_primary = self.was_primary or bool(primary) or (live and run.status == "Primary")
+        self.carry_stop_through(run)
         view = primary[-1] if primary else None
         if view is None and not (live and run.status == "Primary"):
             view = self._recorded_view()
@@ -87,14 +88,14 @@ class SimNode:
             if not self.was_primary and data is not Data.TAINTED:
                 data = Data.EMPTY if disk.kind in ("empty", "half") or disk.stamp.fresh else Data.PRESENT
             return Look(
-                Server.UP if self.answered else Server.STARTING, disk.stamp, data, pid=1,
+                Server.UP if self.answered else Server.STARTING, disk.stamp, data, pid=run.pid,
                 cluster_status=UNKNOWN if self.answered else "Disconnected",
                 view=view, was_primary=self.was_primary, attempting=attempting,
             )  # fmt: skip
         if run.state == 4:
             self.failures = 0
         return Look(
-            Server.UP, disk.stamp, data, position=Position(run.uuid, len(run.log)), pid=1, cluster_status=run.status,
+            Server.UP, disk.stamp, data, position=Position(run.uuid, len(run.log)), pid=run.pid, cluster_status=run.status,
             local_state=run.state, uuid=run.uuid, opened=not run.rejects, view=view, was_primary=self.was_primary,
             queue=len(run.inbox), attempting=attempting,
         )  # fmt: skip
@@ -112,6 +113,8 @@ class SimNode:
         data, position, problem = self._inspect(disk, stamp)
         if data is Data.PRESENT and position is None and self.recovered:
             position = Position(disk.uuid or ZERO_UUID, len(disk.log) if disk.uuid else -1)
+            if disk.nameless:
+                position = self.begun_from(disk) or Position(ZERO_UUID, -1)
             if disk.prepared_xa:
                 problem = "1 XA transaction(s) prepared by a user wait for COMMIT or ROLLBACK"
             if position.uuid == ZERO_UUID:
@@ -124,6 +127,10 @@ class SimNode:
             uuid=position.uuid if position is not None else ZERO_UUID,
             view=self._recorded_view(), failure=failure,
         )  # fmt: skip
+
+    def begun_from(self, disk: Disk) -> Position | None:
+        """Where the bootstrap began that was ended before its first view."""
+        return disk.stamp.attempt.position if disk.stamp.attempt is not None else None
 
     def _inspect(self, disk: Disk, stamp: Stamp) -> tuple[Data, Position | None, str | None]:
         if disk.unreadable:
@@ -216,7 +223,7 @@ class SimNode:
         """Set by the world: the invariants at the start of a server."""
 
     def _sql(self) -> Run:
-        if self.run is None or not self.run.alive or self.run.frozen or not self.run.answers:
+        if self.run is None or not self.run.alive or self.run.frozen or not self.run.answers or self.run.deaf:
             raise OSError("the server does not answer")
         return self.run
 
@@ -243,7 +250,7 @@ class SimNode:
             raise Violation("P3", "a datadir is set aside though nobody ordered it")
         disk.kind, disk.uuid, disk.log, disk.clean, disk.taint, disk.may_go = "empty", "", [], False, False, False
         disk.aside = True
-        disk.prepared_xa = disk.unreadable = False
+        disk.prepared_xa = disk.unreadable = disk.nameless = False
         disk.stamp = Stamp(disk=self.serial("disk"))
         disk.views.clear()
         disk.runs.clear()
@@ -271,14 +278,19 @@ class SimNode:
 
     def stop(self) -> None:
         self.point("stop")
-        run = self.run
-        if run is None or not run.alive:
+        if self.run is not None and self.run.alive and self.stopping_since is None:
+            self.healthy_stop(self.run)
+            self._tell_to_end(self.run)
+
+    def _tell_to_end(self, run: Run) -> None:
+        self.stopping_since, run.told = self.now(), True
+        run.frozen, run.stopping = False, True
+
+    def carry_stop_through(self, run: Run) -> None:
+        """See :meth:`bootstrap.runs.Run.carry_stop_through`."""
+        if self.stopping_since is None or (self.answered and self.was_primary):
             return
-        if self.stopping_since is None:
-            self.healthy_stop(run)
-            self.stopping_since = self.now()
-            run.frozen, run.stopping = False, True
-        elif self.now() - self.stopping_since > STOP_PATIENCE and not self.was_primary:
+        if self.now() - self.stopping_since > (START_PATIENCE if self.was_primary else STOP_PATIENCE):
             self.galera.crash(run)
 
     def healthy_stop(self, run: Run) -> None:

@@ -28,6 +28,7 @@ class Disk:
         self.uuid = ""
         self.log: list[str] = []  # what InnoDB would recover
         self.clean = False  # grastate.dat holds the seqno
+        self.nameless = False  # a bootstrap has written "no position" into InnoDB, and its first view not yet
         self.prepared_xa = False
         self.unreadable = False
         self.may_go = False  # a person has ordered that the datadir be set aside
@@ -71,6 +72,7 @@ class Server:
         self.disk, self.number = disk, disk.number
         self.run, self.generation, self.name, self.boot = run, generation, name, boot
         self.since = since
+        self.pid = 0
         self.address = ""  # where it listens
         self.peers: tuple[str, ...] = ()  # where it looks for the others
         data = disk.kind == "galera" and not full
@@ -78,6 +80,9 @@ class Server:
         self.log = list(disk.log) if data else []
         self.alive, self.frozen, self.stopping = True, False, False
         self.arbitrator = False  # a garbd: votes, and holds no data
+        self.deaf = False  # it was told to end while it started: it goes on, and neither answers SQL nor ends
+        self.heard = False  # its agent has noted that it answered
+        self.told = False  # its agent has noted that it was told to end
         self.slow = False  # its applier and its disk get nothing done
         self.connected = False
         self.answers = False  # SQL
@@ -103,6 +108,7 @@ class Server:
     def flush(self) -> None:
         """Write everything committed to disk."""
         if self.disk.kind == "galera" and self.disk.uuid == self.uuid:
+            self.disk.nameless = False
             have = len(self.disk.log)
             if have < len(self.log):
                 self.disk.log.extend(self.log[have:])

@@ -6,11 +6,12 @@ somebody serves. What an order says may be lost is no longer asked of the cluste
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 from bootstrap import orders
 from bootstrap.orders import Order, Refused
-from galerist.model import NodeRecord, Report, State
+from galerist.model import NodeRecord, Report, Restart, State
 from galerist.registry.keys import Keys
 from tests.simulation import fast
 from tests.simulation.faults import RESTART, fault, kill_node
@@ -115,6 +116,23 @@ def order_reinit(world: World, number: int, parameter: int, rng: Random) -> bool
         return False
     host.disk.may_go = True
     give(world, order)
+    return True
+
+
+@fault
+def order_restart(world: World, number: int, parameter: int, rng: Random) -> bool:
+    """A server is to end and to be started again. The order stands on: it is for this very server."""
+    host = _host(world, number)
+    if not world.registry_up:
+        return False
+    _, state, reports, _ = read(world)
+    serving = {report.node: report for report in reports if report.synced and report.opened}
+    report = serving.pop(host.name, None)
+    if report is None or not serving or report.server_pid is None:
+        return False
+    world.may_end.add(report.server_pid)
+    order = Restart((host.name,), "a person", report.boot, report.server_pid)
+    give(world, Order((), state=replace(state, restart=order)))
     return True
 
 

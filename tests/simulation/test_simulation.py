@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bootstrap import forming, obey, unserved
+from bootstrap import forming, obey, running, unserved
 from bootstrap.decisions import Decision, Stop
 from galerist import model
 from tests.simulation import fast, found
@@ -133,3 +133,19 @@ def test_what_may_lie_in_a_datadir_set_aside_is_a_matter_for_people() -> None:
     outcome = run(found.COMMITS_IN_A_DATADIR_SET_ASIDE, tell=True)
     assert outcome.violation is None
     assert "waiting for b to report, since the commits between may be there" in outcome.trace[-1]
+
+
+def test_a_name_in_a_view_does_not_vouch_for_a_new_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = (found.A_NAME_IN_A_VIEW_THAT_IS_OVER, found.THE_SAME_UNDER_A_SLOW_APPLIER)
+    for schedule in lost:
+        assert run(schedule).violation is None
+
+    def by_name(record: model.NodeRecord, report: model.Report, mine: model.View) -> bool:
+        there = record.node == report.node and report.server is not model.Server.DOWN
+        return there and record.held and record.disk != report.disk
+
+    with monkeypatch.context() as wrong:
+        wrong.setattr(running, "_replaced", by_name)
+        for schedule in lost:
+            violation = run(schedule).violation
+            assert violation is not None and violation.promise == "P2"

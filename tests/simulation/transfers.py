@@ -65,7 +65,7 @@ def proceed(galera: Galera, server: Server, rng: Random, chance: float) -> bool:
         galera.log(f"    {server}: state transfer begins, taint set")
     elif server.stage == 2:
         overwrite(galera, disk, donor)
-        disk.kind, disk.log, disk.uuid = "half", [], ""
+        disk.kind, disk.log, disk.uuid, disk.nameless = "half", [], "", False
         server.uuid, server.log = "", []
     else:
         galera.drain(donor)

@@ -73,6 +73,7 @@ class World:
         self.backups: list[tuple[dict[str, str], dict[str, str]]] = []
         self.acked: dict[str, int] = {}
         self.disks_lost = False
+        self.may_end: set[int | None] = set()  # pids of servers that a person has ordered to be restarted
         self.events: list[Event] = []
         self.next = 0
         self.faults: Counter[str] = Counter()
@@ -161,7 +162,7 @@ class World:
         agent = host.agent
         if agent is None or host.frozen or host.stepping:
             return False
-        acted = False
+        acted, alive = False, len(self.galera.servers)
         host.stepping = True
         try:
             for _ in range(passes):
@@ -182,6 +183,8 @@ class World:
             self.log(f"    {host.name}: its agent is gone in mid-pass")
         finally:
             host.stepping = False
+            if len(self.galera.servers) < alive:
+                self.unsettle()
         return acted
 
     # -- servers -----------------------------------------------------------------------------

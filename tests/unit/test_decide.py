@@ -333,3 +333,32 @@ def test_a_server_that_cannot_be_made_primary_is_ended() -> None:
     me = survivor(cluster_status="Disconnected", attempt=attempt)
     assert isinstance(decide(facts(me, state=state, attempting=True, attempted=5.0)).action, rules.Wait)
     assert isinstance(decide(facts(me, state=state, attempting=True, attempted=30.0)).action, rules.Stop)
+
+
+def test_only_a_disk_that_has_been_in_a_view_is_vouched_for() -> None:
+    live = {
+        "server": Server.UP,
+        "live": True,
+        "cluster_status": "Primary",
+        "local_state": 4,
+        "opened": True,
+        "held": True,
+    }
+    entered = view(8, "a", "b")
+    me = report("a", view=entered, **live)
+    state = State(identity=OLD, view=entered)
+    new = report("b", None, disk="new", server=Server.STARTING, data=Data.EMPTY, cluster_status="Disconnected")
+    given = {"state": state, "nodes": held("a", "b")}
+
+    def vouched(other: Report) -> bool:
+        return isinstance(decide(facts(me, other, **given)).action, rules.Vouch)
+
+    assert not vouched(new), "the name in the view may be the former server's"
+    assert not vouched(replace(new, view=view(9, "a", "b"))), "this server has not committed what came before"
+    assert not vouched(replace(new, view=view(8, "a", "b", generation="g0")))
+    assert not vouched(replace(new, view=view(-1, "a", "b"))), "the provider has not told the seqno"
+    assert not vouched(replace(new, view=view(8, "a", "b"), server=Server.DOWN))
+    assert vouched(replace(new, view=view(8, "a", "b")))
+    same = replace(new, disk="disk-b", view=view(8, "a", "b"))
+    assert not vouched(same)
+    assert vouched(replace(same, data=Data.TAINTED)), "a full transfer overwrites what it held"

@@ -50,3 +50,14 @@ def test_a_full_disk_ends_no_agent_and_is_told_once(
     one.tell(ME)
     assert json.loads((tmp_path / "agent.json").read_text())["opened"] is True
     assert Notes(tmp_path / "registry.json", tmp_path / "agent.json").remembered()[1][0].node == "n2"
+
+
+def test_what_is_noted_of_a_run_outlives_the_agent_and_holds_for_no_other_run(tmp_path: Path) -> None:
+    told = tmp_path / "agent.json"
+    one = Notes(tmp_path / "registry.json", told)
+    assert not one.marked("stopping", "r1")
+    assert one.mark("stopping", "r1")
+    again = Notes(tmp_path / "registry.json", told)
+    assert again.marked("stopping", "r1") and not again.marked("stopping", "r2") and not again.marked("answered", "r1")
+    assert again.mark("stopping", "") and not one.marked("stopping", "r1")
+    assert not one.marked("stopping", ""), "a server whose run nobody knows"

@@ -126,6 +126,16 @@ def opens_when_synced() -> list[Patch]:
     return deciding(before)
 
 
+@mutant("rule 6: a bootstrap that was cut off has lost nothing")
+def a_bootstrap_cut_off_makes_a_stranger() -> list[Patch]:
+    return [(SimNode, "begun_from", lambda self, disk: None)]
+
+
+@mutant("rule 7: a stop is carried through")
+def a_stop_is_forgotten_when_somebody_is_primary_again() -> list[Patch]:
+    return [(SimNode, "carry_stop_through", lambda self, run: None)]
+
+
 @mutant("rule 7: evidence, not silence")
 def promotes_on_silence() -> list[Patch]:
     def before(facts: Facts) -> Facts | Decision:
