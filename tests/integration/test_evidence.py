@@ -189,3 +189,21 @@ def test_an_emptied_registry_waits_for_all_nodes_and_takes_over_what_the_disks_s
     assert after is not None and after.uuid == identity.uuid
     assert after.generations[:-1] == identity.generations and after.generations[-1].by == "n3"
     assert words(three) == before
+
+
+def test_a_server_that_was_told_to_end_while_it_started_is_ended(three: Cluster) -> None:
+    """MariaDB that gets SIGTERM in a state transfer may go on to Synced, and then neither end nor answer for ever."""
+    before = words(three)
+    three.stop("n3")
+    wipe(three, "n3")
+    three.start("n3")
+    three.until(lambda: three.tainted("n3"), "the transfer begins")
+    pid = three.server_pid("n3")
+    three.signal("n3", signal.SIGTERM)
+    three.until(lambda: three.told_to_end("n3"), "the agent tells its server to end")
+    three.kill("n3")  # before it could see to that
+    assert three.server_pid("n3") == pid, "it does not hear it"
+    three.start("n3")
+    three.serving("n1", "n2", "n3")
+    assert three.server_pid("n3") not in (None, pid)
+    assert words(three) == before
