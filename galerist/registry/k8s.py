@@ -225,8 +225,9 @@ class Kubernetes(Registry):
             yield  # whatever comes after this version is told by the server
             heard = time.monotonic()
             while (left := heard + quiet - time.monotonic()) > 0:
-                # No event tells of the end of a Lease: the first one to end is waited for
-                first = min((end - api.clock.now() for end in alive.values()), default=left)
+                # No event tells of the end of a Lease: the first one to end is waited for, until whoever is woken
+                # must find that it has ended: the clock by which he lists may be behind this one
+                first = min((end + GRACE - api.clock.now() for end in alive.values()), default=left)
                 query = {"labelSelector": below(prefix), "resourceVersion": version}
                 try:
                     for event in api.watch(place, store.maps, query, min(left, max(0.1, first))):
@@ -237,12 +238,12 @@ class Kubernetes(Registry):
                             entry.lease and entry.lease not in leases
                         ):  # it is made after its keys: when it ends is asked for soon
                             leases.add(entry.lease)
-                            alive[entry.lease] = api.clock.now() + GRACE
+                            alive[entry.lease] = api.clock.now()
                             break
                 except Gone:
                     return
                 except Silent:
-                    ends, now = store.ends(), api.clock.now()
+                    ends, now = store.ends(), api.clock.now() - GRACE
                     over = [name for name, end in alive.items() if ends.get(name, 0.0) <= now]
                     alive = {name: end for name, end in ends.items() if name in leases and end > now}
                     if over:
