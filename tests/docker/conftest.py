@@ -5,10 +5,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.docker.engine import Engine
-from tests.docker.engine import engine as make_engine
+from tests.docker.images import saved
 
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
-    with make_engine() as made:
+    """An engine with the images of the repository."""
+    with saved() as images, Engine() as made:
+        made.load(images)
         yield made

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -11,7 +13,8 @@ from typing import Any
 
 import docker
 
-from tests.docker.engine import Engine, base_image, until
+from tests.docker.engine import Engine, until
+from tests.docker.images import BASE, base_image
 
 CONF = '[containers]\ndefault_ulimits = ["nofile=16384:16384", "nproc=4096:4096"]\n'
 """podman raises the limits of a container above those of the machine otherwise, and may not do so everywhere."""
@@ -41,7 +44,7 @@ class Podman:
             self._process = self._engine.inside(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         try:
             until(self._connected, 60, lambda: (self.directory / "podman.log").read_text())
-            self._engine.run(*self.command("import", str(base_image()), "galerist-base"))
+            self._engine.run(*self.command("import", str(base_image()), BASE))
         except BaseException:
             self.close()
             raise
@@ -63,6 +66,10 @@ class Podman:
         if self._process is not None:
             self._process.terminate()
             self._process.wait(60)
+        for about in Path("/proc").glob("[0-9]*/cmdline"):  # podman leaves a process for five minutes after each `exec`
+            with contextlib.suppress(OSError):
+                if str(self.directory).encode() in about.read_bytes():
+                    os.kill(int(about.parent.name), signal.SIGKILL)
         mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
         for mount in sorted((one for one in mounts if one.startswith(str(self.directory))), reverse=True):
             subprocess.run(["umount", "-l", mount], stderr=subprocess.DEVNULL)

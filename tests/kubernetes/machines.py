@@ -17,8 +17,8 @@ from pathlib import Path
 
 import yaml
 
-from tests.docker.engine import Engine
-from tests.kubernetes.cluster import ROOT, START_TIME, ApiServer
+from tests.docker.images import saved
+from tests.kubernetes.cluster import START_TIME, ApiServer
 
 CLONE_NEWNET = 0x40000000
 
@@ -180,24 +180,16 @@ class Machine:
         (self.folder / "network").write_text("\n".join(network) + "\n")
 
 
-def stock(engine: Engine, folder: Path) -> Path:
-    """Bring the images ``galerist-node:test``, ``-proxy`` and ``-pause`` from an engine of Docker into a store of
-    containerd, once for all machines: to unpack them takes long."""
-    here = ROOT / "tests/kubernetes"
-    engine.run("docker", "build", "-q", "-t", "galerist-pause", "-f", str(here / "pause.Dockerfile"), str(here))
-    images = [f"galerist-{name}" for name in ("node", "proxy", "pause")]
-    for image in images:
-        engine.run("docker", "tag", image, f"{image}:test")
+def stock(folder: Path) -> Path:
+    """Bring the images of the repository into a store of containerd, once for all machines: to unpack them takes long."""
     store = folder / "containerd"
     (folder / "containerd.toml").write_text(CONTAINERD.format(root=store, folder=folder))
-    save = subprocess.Popen(
-        ["docker", "save", *(f"{image}:test" for image in images)], env=engine.environ, stdout=subprocess.PIPE
-    )
     command = ["unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    done = subprocess.run(
-        [*command, "bash", "-c", STOCK, "stock", str(folder)], stdin=save.stdout, capture_output=True, text=True
-    )
-    assert (save.wait(), done.returncode) == (0, 0), f"{done.stderr}\n{(folder / 'containerd.log').read_text()[-2000:]}"
+    with saved() as images:
+        done = subprocess.run(
+            [*command, "bash", "-c", STOCK, "stock", str(folder)], stdin=images, capture_output=True, text=True
+        )
+    assert done.returncode == 0, f"{done.stderr}\n{(folder / 'containerd.log').read_text()[-2000:]}"
     return store
 
 

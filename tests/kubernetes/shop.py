@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from tests.docker.engine import engine, until
-from tests.kubernetes.cluster import ApiServer, binaries
+from tests.docker.engine import until
+from tests.kubernetes.cluster import START_TIME, ApiServer, binaries
 from tests.kubernetes.machines import SERVICES, Machine, network, stock
 from tests.kubernetes.names import Names
 from tests.kubernetes.rendering import rendered
@@ -38,6 +38,10 @@ class Shop:
         """The pods by name."""
         found = self.objects("pods", "-l", f"app.kubernetes.io/name={application}")
         return {one["metadata"]["name"]: one for one in found}
+
+    def ready_machines(self) -> list[str]:
+        """The names of the machines that the API server holds ready."""
+        return [one["metadata"]["name"] for one in self.objects("nodes") if ready(one)]
 
     def inside(self, pod: str, *command: str) -> str:
         """The output of a command that must succeed."""
@@ -70,12 +74,16 @@ class Shop:
         return sorted(one["targetRef"]["name"] for subset in subsets for one in subset.get("addresses", ()))
 
     def apply(self, overlay: str) -> None:
-        """Apply an overlay, with the images of this repository."""
+        """Apply an overlay, with the images of this repository, and spread over the machines: each test knows what
+        fails with one of them."""
         with tempfile.TemporaryDirectory() as folder:
             objects = rendered(self.server.bin / "kubectl", overlay, Path(folder))
         for one in objects:
             if one["kind"] in ("StatefulSet", "Deployment"):
-                for container in one["spec"]["template"]["spec"]["containers"]:
+                spread = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule"}
+                pod = one["spec"]["template"]["spec"]
+                pod["topologySpreadConstraints"] = [{**spread, "labelSelector": one["spec"]["selector"]}]
+                for container in pod["containers"]:
                     container["image"] += ":test"
         self.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(objects))
 
@@ -107,10 +115,10 @@ class Shop:
         return "\n".join(texts + [machine.log()[-1500:] for machine in self.machines.values()])
 
 
-def ready(pod: dict[str, Any]) -> bool:
-    """Whether the pod is ready, and not on its way out."""
-    conditions = {one["type"]: one["status"] for one in pod["status"].get("conditions", ())}
-    return conditions.get("Ready") == "True" and "deletionTimestamp" not in pod["metadata"]
+def ready(one: dict[str, Any]) -> bool:
+    """Whether a pod or a machine is ready, and not on its way out."""
+    conditions = {about["type"]: about["status"] for about in one["status"].get("conditions", ())}
+    return conditions.get("Ready") == "True" and "deletionTimestamp" not in one["metadata"]
 
 
 def volumes(server: ApiServer) -> list[dict[str, Any]]:
@@ -136,8 +144,7 @@ def shop() -> Iterator[Shop]:
     """The cluster, with the overlay applied."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="galerist-store-")))
-        with engine(more=()) as docker:
-            store = stock(docker, folder)
+        store = stock(folder)
         stack.enter_context(network(MACHINES))
         server = stack.enter_context(ApiServer(binaries(), controllers=True, place=(SERVICES, 443)))
         names = Names(server)
@@ -149,6 +156,7 @@ def shop() -> Iterator[Shop]:
             machine.start()
             machines[machine.name] = machine
         made = Shop(server, machines)
+        until(lambda: len(made.ready_machines()) == MACHINES, START_TIME, made.trouble)
         server.kubectl("create", "namespace", "shop")
         made.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(volumes(server)))
         made.apply("small")
