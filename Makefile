@@ -39,7 +39,7 @@ docker: setup
 kubernetes: setup
 	scripts/setup-docker
 	scripts/setup-kubernetes
-	.venv/bin/python -m pytest -m kubernetes -n 2 --dist loadscope tests/kubernetes --durations=15 $(ARGS)
+	.venv/bin/python -m pytest -m kubernetes -n 2 --dist loadscope --no-loadscope-reorder tests/kubernetes --durations=15 $(ARGS)
 
 lint: setup
 	.venv/bin/ruff check .

@@ -7,8 +7,8 @@ import signal
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-LANES = ("tests/integration/", "tests/cli/", "tests/faults/")
-"""Folders whose tests run whole clusters, the longest first. The tests of each run one after another: more clusters
+LANES = ("tests/integration/", "tests/cli/", "tests/faults/", "tests/kubernetes/test_pods.py")
+"""Where tests run whole clusters, the longest first. The tests of each run one after another: more clusters
 at once than lanes would measure each other's load."""
 
 

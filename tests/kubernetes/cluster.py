@@ -179,7 +179,10 @@ class ApiServer:
     def kubectl(self, *arguments: str, input: str | None = None) -> str:
         """The output of a command that must succeed, as an administrator."""
         command = [self.bin / "kubectl", f"--kubeconfig={self.kubeconfig()}", *arguments]
-        done = subprocess.run(command, input=input, capture_output=True, text=True, timeout=60)
+        try:
+            done = subprocess.run(command, input=input, capture_output=True, text=True, timeout=60)
+        except subprocess.TimeoutExpired as error:
+            raise AssertionError(f"kubectl {' '.join(arguments)}: no end within {error.timeout:g} s") from error
         assert done.returncode == 0, f"kubectl {' '.join(arguments)}:\n{done.stdout}{done.stderr}"
         return done.stdout
 
