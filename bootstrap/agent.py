@@ -208,6 +208,8 @@ class Agent:
             case rules.Cleanse():
                 node.cleanse()
             case rules.Vouch(record=record):
+                if record.node != self.who.node:
+                    node.flush()  # the former disk is given up for what is committed here
                 return self.exchange.put(record)
             case rules.SetAside():
                 node.set_aside()

@@ -109,7 +109,7 @@ def elect(facts: Facts, known: Identity) -> Decision | Elected:
     members = view.members if view is not None else tuple(report.node for report in facts.all)
     by_name = {report.node: report for report in facts.all}
     missing = tuple(name for name in members if name not in by_name)
-    blind = _blind(facts)
+    blind = _blind(facts, view)
     wiped = tuple(name for name in members if name in blind)
     last = f"last Primary Component {listed(members)}" + (f" at seqno {view.seqno}" if view is not None else "")
     evidence = (last, *seen(facts.all))
@@ -118,8 +118,10 @@ def elect(facts: Facts, known: Identity) -> Decision | Elected:
         if missing:
             words.append(f"waiting for {listed(missing)} to report")
         if wiped:
+            half = any(by_name[name].data is Data.TAINTED for name in wiped)
+            what = "a new disk, half copied at most," if half else "an empty disk"
             words.append(
-                f"{listed(wiped)} {'has' if len(wiped) == 1 else 'have'} come back with an empty disk and cannot vouch for what was committed"
+                f"{listed(wiped)} {'has' if len(wiped) == 1 else 'have'} come back with {what} and cannot vouch for what was committed"
             )
         gone = (*missing, *wiped)
         return Decision(
@@ -188,9 +190,10 @@ def _short(
     had left before may still have it: whoever held data must report as well.
     """
     assert view is not None
-    reported = {report.node for report in facts.all if not history.blank(report)}  # a new disk says nothing
-    missing = [record.node for record in facts.nodes if record.held and record.node not in reported]
-    missing += [name for name in sorted(_blind(facts)) if name not in missing]
+    # A new disk says nothing, nor does another than the one that held data while nothing complete is on it.
+    reported = {(r.node, r.disk if r.data is Data.TAINTED else "") for r in facts.all if not history.blank(r)}
+    missing = [r.node for r in facts.nodes if r.held and not {(r.node, ""), (r.node, r.disk)} & reported]
+    missing += [name for name in sorted(_blind(facts, view)) if name not in missing]
     missing += [words for words in facts.expect.missing(facts.all) if words not in missing and not facts.nodes]
     what = f"{best.node} is the most advanced ({where(best)}), but the last view began at seqno {view.seqno}"
     if missing:
@@ -220,26 +223,30 @@ def _short(
     return _unready(facts.all, "the restart")
 
 
-def _blind(facts: Facts) -> set[str]:
-    """Members whose disk is empty and was not always: it cannot vouch for what was committed.
+def _blind(facts: Facts, view: View | None) -> set[str]:
+    """Members whose disk is empty and was not always, or is another than the one that held data: it cannot vouch
+    for what was committed. ``view`` is the last one.
 
     A record that says otherwise must speak of this very disk, since a registry restored from a
     backup may know a former one only.
     """
     members = {
-        name for view in (facts.state.view, *(r.view for r in facts.all)) if view is not None for name in view.members
+        name for seen in (facts.state.view, *(r.view for r in facts.all)) if seen is not None for name in seen.members
     }
     members |= {record.node for record in facts.nodes if record.held} | {*facts.state.writer}
     vouched = {(record.node, record.disk) for record in facts.nodes if not record.held}
-    return {
-        report.node
-        for report in facts.all
-        if history.blank(report)
-        and report.node in members
-        and (report.node, report.disk) not in vouched
-        # A disk that has been in a view itself says so, also when a wiped registry has forgotten it.
-        and (report.held or report.view is None)
-    }
+    former = {record.node: record.disk for record in facts.nodes if record.held}
+    blind = set()
+    for report in facts.all:
+        if report.node not in members or (report.node, report.disk) in vouched:
+            continue
+        empty = history.blank(report)
+        # A disk that has been in a view itself says so, also when a wiped registry has forgotten it. If another one
+        # held data, it must have been the last view: the other may have been in place again in between.
+        other = former.get(report.node, report.disk) != report.disk and report.view != view
+        if (empty and (report.held or report.view is None)) or (other and (empty or report.data is Data.TAINTED)):
+            blind.add(report.node)
+    return blind
 
 
 def _nonce(facts: Facts) -> str | None:

@@ -126,19 +126,19 @@ class LocalNode:
         """A server that outlived its agent goes on under this one."""
         if self._recovery.running():
             return
-        pid = disk.opened_by(self._places.datadir)
-        if not pid:
-            return
+        pid, begun = disk.opened_by(self._places.datadir), self._stamps.current_run()
+        if not pid or begun is None:
+            return  # whatever has the datadir open, galerist has never begun or adopted a server on it
         log.info("A server with this datadir is running (pid %d): looking after it.", pid)
         try:
             process = Process(pid, None)
-            run = Run(process, *(self._stamps.current_run() or ("", "")), log_offset=self._log.size())
-            run.answered = self._notes.marked("answered", run.run)
-            if self._notes.marked("stopping", run.run):
+            run = Run(process, *begun, ours=self._notes.marked("started", process.born), log_offset=self._log.size())
+            run.answered = self._notes.marked("answered", process.born)
+            if self._notes.marked("stopping", process.born):
                 run.stop()
             self._run = run
-        except ProcessLookupError:
-            self._run = None
+        except (ProcessLookupError, FileNotFoundError):
+            self._run = None  # it has just ended
 
     def _running(self, run: Run, stamp: Stamp) -> Look:
         live: Live | None = None
@@ -146,9 +146,8 @@ class LocalNode:
             live = self._sql.live()
             if not self._version:
                 self._version = str(self._sql.query("SELECT VERSION()")[0][0])
-            if not run.answered:
-                self._notes.mark("answered", run.run)
             run.answered = True
+            self._notes.mark("answered", run.process.born)
         except OSError:
             live = None  # not yet, or not any more: the process itself is watched as well
         if live is not None:
@@ -194,7 +193,7 @@ class LocalNode:
             view=view,
             was_primary=run.was_primary,
             desync=live.desync,
-            desynced=live.desync and self._notes.marked("desynced", run.run),
+            desynced=live.desync and self._notes.marked("desynced", run.process.born),
             queue=live.received,
             attempting=attempting,
             progress=live.stage if live.local_state != 4 else "",
@@ -325,6 +324,7 @@ class LocalNode:
         process = self._launcher.start(run[0], position, bootstrap, full)
         self._trials.begun()
         self._run = Run(process, *run, log_offset=offset)
+        self._notes.mark("started", process.born)
         log.info("mariadbd started (pid %d)%s.", process.pid, " as the Primary Component" if bootstrap else "")
 
     def _after_initialisation(self) -> None:
@@ -386,7 +386,7 @@ class LocalNode:
         # The note says that it was this agent's doing: what a person has set by hand stays.
         if self._run is None:
             return
-        if on and not self._notes.mark("desynced", self._run.run):
+        if on and not self._notes.mark("desynced", self._run.process.born):
             return
         self._sql.set_globals((("wsrep_desync", "ON" if on else "OFF"),))
         if not on:
@@ -396,8 +396,7 @@ class LocalNode:
         if self._planned is not None:
             self._planned.child.terminate()
         elif self._run is not None:
-            if self._run.stopping_since is None:
-                self._notes.mark("stopping", self._run.run)  # first: a new agent carries the stop through as well
+            self._notes.mark("stopping", self._run.process.born)  # first: a new agent carries the stop through as well
             self._run.stop()
 
     def remember(self, state: State, others: tuple[Report, ...]) -> None:

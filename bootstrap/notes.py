@@ -18,8 +18,9 @@ from galerist.model import Report, State, dump, load
 log = logging.getLogger("galerist.bootstrap")
 
 
-Mark = Literal["desynced", "answered", "stopping"]
-"""What is noted of a run: its agent has taken it out of flow control; it has answered SQL; it was told to end."""
+Mark = Literal["started", "answered", "stopping", "desynced"]
+"""What is noted of a server process: galerist has started it; it has answered SQL; it was told to end; its agent has
+taken it out of flow control."""
 
 
 class Notes:
@@ -71,15 +72,15 @@ class Notes:
         self._state = replace(self._state, drained=state.drained)
         return state, others
 
-    def mark(self, what: Mark, run: str) -> bool:
-        """Note something of this run of the server, for whichever agent looks after it. False if it cannot be written."""
-        return self._write(self._told.with_name(what), run, 0o644)
+    def mark(self, what: Mark, process: str) -> bool:
+        """Note something of this process, for whichever agent looks after it. False if it cannot be written."""
+        return self.marked(what, process) or self._write(self._told.with_name(what), process, 0o644)
 
-    def marked(self, what: Mark, run: str) -> bool:
-        """Whether that was noted of this run."""
+    def marked(self, what: Mark, process: str) -> bool:
+        """Whether that was noted of this process."""
         try:
-            return bool(run) and self._told.with_name(what).read_text() == run
-        except FileNotFoundError:
+            return self._told.with_name(what).read_text(errors="replace") == process
+        except OSError:
             return False
 
     def tell(self, report: Report) -> None:

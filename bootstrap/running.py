@@ -65,12 +65,24 @@ def running(facts: Facts) -> Decision:
             role=role,
         )
     view = facts.state.view
-    if view != me.view and newest(view, me.view, recorded.generations) == me.view:
+    whole = me.local_state in (2, 4)  # a joiner is told its first view before it has what was committed until then
+    if whole and view != me.view and newest(view, me.view, recorded.generations) == me.view:
         return Decision(
             Change(_recorded(facts.state, recorded, me.view), flush=True),
             f"Recording the new view: {listed(me.view.members)}.",
             role=role,
         )
+    mine = NodeRecord(me.node, me.disk, held=True)
+    if me.opened and mine not in facts.nodes:
+        return Decision(
+            Vouch(mine), "The registry has lost the record that this node holds data: writing it back.", role=role
+        )
+    if me.synced and (me.data is Data.TAINTED or me.attempt is not None):
+        return Decision(Cleanse(), "Synced: the state transfer is complete.", role=role)
+    if not whole:
+        return _entering(me, role)
+    if view != me.view:
+        return Decision(Wait(), "A newer view is recorded than the one this server reports; waiting for it.", role=role)
     for record in facts.nodes:
         for report in facts.all:
             if report.node in me.view.members and _replaced(record, report, me.view):
@@ -79,15 +91,6 @@ def running(facts: Facts) -> Decision:
                     f"{report.node} is in the Primary Component with a new disk: what the old one held lives on there.",
                     role=role,
                 )
-    mine = NodeRecord(me.node, me.disk, held=True)
-    if me.opened and mine not in facts.nodes:
-        return Decision(
-            Vouch(mine), "The registry has lost the record that this node holds data: writing it back.", role=role
-        )
-    if me.synced and (me.data is Data.TAINTED or me.attempt is not None):
-        return Decision(Cleanse(), "Synced: the state transfer is complete.", role=role)
-    if view != me.view:
-        return Decision(Wait(), "A newer view is recorded than the one this server reports; waiting for it.", role=role)
     claim = facts.state.claim
     if claim is not None and not claim.forced and (claim.node, claim.boot) == (me.node, me.boot):
         return Decision(
@@ -99,16 +102,7 @@ def running(facts: Facts) -> Decision:
     if drained is not None:
         return drained
     if not me.synced:
-        if me.opened:
-            return Decision(
-                Serve(),
-                "Donor or desynced: serves on." if me.local_state == 2 else "Catching up with the cluster.",
-                role=role,
-            )
-        return Decision(
-            Wait(), f"In the Primary Component; waiting for the state transfer to end{stage(me)}.",
-            remedy="galerist list", role="joiner",
-        )  # fmt: skip
+        return _entering(me, role)
     if not me.opened:
         return Decision(
             Open(), "Synced, and the recorded view is the one this server is in: opening to clients.", role=role
@@ -180,16 +174,27 @@ def writers(former: tuple[str, ...], members: tuple[str, ...]) -> tuple[str, ...
     return (*present, *(name for name in former if name not in members))
 
 
+def _entering(me: Report, role: str) -> Decision:
+    """In the Primary Component, and not Synced."""
+    if me.opened:
+        return Decision(
+            Serve(),
+            "Donor or desynced: serves on." if me.local_state == 2 else "Catching up with the cluster.",
+            role=role,
+        )
+    return Decision(
+        Wait(), f"In the Primary Component; waiting for the state transfer to end{stage(me)}.",
+        remedy="galerist list", role="joiner",
+    )  # fmt: skip
+
+
 def _replaced(record: NodeRecord, report: Report, mine: View) -> bool:
     """A node whose former disk held data is in the Primary Component with a new or overwritten one.
 
     That its name is in our view proves nothing: it may stand for the former server, whose end nobody has noticed yet.
-    The disk itself must have been in a view, and this server in that one or a later: then all that was committed on
-    the former disk has come before, and is committed here.
+    The disk itself must have been told this very view. Then all that was committed on the former disk has come before,
+    and is committed here.
     """
     if not record.held or record.node != report.node or report.server is Server.DOWN:
         return False
-    entered = report.view
-    if entered is None or entered.generation != mine.generation or not 0 <= entered.seqno <= mine.seqno:
-        return False
-    return record.disk != report.disk or report.data is Data.TAINTED
+    return report.view == mine and mine.seqno >= 0 and (record.disk != report.disk or report.data is Data.TAINTED)

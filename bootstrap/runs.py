@@ -26,11 +26,12 @@ TRANSFER_PATIENCE = 20.0
 
 @dataclass(slots=True)
 class Run:
-    """A server that runs now. ``run`` and ``generation`` are its entry in the stamp."""
+    """A server that runs now. ``run`` and ``generation`` are its entry in the stamp; ``ours``: galerist has started it."""
 
     process: Process
     run: str
     generation: str
+    ours: bool = True
     was_primary: bool = False
     answered: bool = False
     stopping_since: float | None = None
@@ -46,8 +47,8 @@ class Run:
 
     def carry_stop_through(self) -> None:
         """Kill a server that was told to end and does not hear it, whatever has been decided since: there is no way
-        to take SIGTERM back. Only one that has never answered, so that no client's commit rests on it alone."""
-        if self.stopping_since is None or (self.answered and self.was_primary):
+        to take SIGTERM back. Never one that clients may have used, nor one that somebody else has started."""
+        if self.stopping_since is None or not self.ours or (self.answered and self.was_primary):
             return
         patience = START_PATIENCE if self.was_primary else STOP_PATIENCE
         if time.monotonic() - self.stopping_since > patience:

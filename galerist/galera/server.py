@@ -68,6 +68,11 @@ class Process:
         self._child = child
         self._pidfd: int | None = os.pidfd_open(pid) if child is None else None
 
+    @property
+    def born(self) -> str:
+        """Its pid and when it was started (clock ticks after the boot, proc(5)): no other process has both. Raises OSError."""
+        return f"{self.pid} {Path(f'/proc/{self.pid}/stat').read_text().rsplit(')', 1)[1].split()[19]}"
+
     def running(self) -> bool:
         """Whether it still runs; a zombie does not."""
         if self._child is not None:

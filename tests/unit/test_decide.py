@@ -355,10 +355,41 @@ def test_only_a_disk_that_has_been_in_a_view_is_vouched_for() -> None:
 
     assert not vouched(new), "the name in the view may be the former server's"
     assert not vouched(replace(new, view=view(9, "a", "b"))), "this server has not committed what came before"
+    assert not vouched(replace(new, view=view(7, "a", "b"))), "the former disk may have been in place again since"
     assert not vouched(replace(new, view=view(8, "a", "b", generation="g0")))
-    assert not vouched(replace(new, view=view(-1, "a", "b"))), "the provider has not told the seqno"
     assert not vouched(replace(new, view=view(8, "a", "b"), server=Server.DOWN))
     assert vouched(replace(new, view=view(8, "a", "b")))
     same = replace(new, disk="disk-b", view=view(8, "a", "b"))
     assert not vouched(same)
     assert vouched(replace(same, data=Data.TAINTED)), "a full transfer overwrites what it held"
+
+
+def test_a_joiner_that_was_told_its_first_view_neither_records_it_nor_vouches() -> None:
+    entered = view(8, "a", "b", "c")
+    joiner = {"server": Server.UP, "live": True, "cluster_status": "Primary", "local_state": 1, "view": entered}
+    new = report("b", None, disk="new", server=Server.STARTING, data=Data.EMPTY, view=entered)
+    for recorded in (entered, view(6, "a", "c")):
+        given = {"state": State(identity=OLD, view=recorded), "nodes": held("a", "b")}
+        assert isinstance(decide(facts(report("a", 5, **joiner), new, **given)).action, rules.Wait)
+        member = report("a", 8, **{**joiner, "local_state": 4})
+        done = decide(facts(member, new, **given)).action
+        if recorded == entered:
+            assert done == rules.Vouch(NodeRecord("b", "new", held=False))
+        else:
+            assert isinstance(done, rules.Change) and done.state.view == entered and done.flush
+
+
+def test_a_disk_that_was_in_a_former_view_is_no_evidence_once_another_one_held_data() -> None:
+    last = view(8, "a", "b")
+    known = {"state": State(identity=OLD, view=last), "nodes": (*held("a"), NodeRecord("b", "mounted", held=True))}
+    me = report("a", 8, view=last)
+    folder = report("b", None, data=Data.EMPTY, disk="folder under the mount", view=view(6, "a", "b"), held=False)
+    for data in (Data.EMPTY, Data.TAINTED):
+        other = replace(folder, data=data)
+        assert "b has come back with" in decide(facts(me, other, **known)).sentence
+        assert isinstance(decide(facts(me, replace(other, view=last), **known)).action, rules.Change), (
+            "it replaced it there"
+        )
+    away = {"state": State(identity=OLD, view=view(20, "a")), "nodes": known["nodes"]}
+    behind = decide(facts(report("a", 8, view=view(20, "a")), replace(folder, data=Data.TAINTED), **away))
+    assert "waiting for b to report, since the commits between may be there" in behind.sentence

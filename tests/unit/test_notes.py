@@ -52,12 +52,19 @@ def test_a_full_disk_ends_no_agent_and_is_told_once(
     assert Notes(tmp_path / "registry.json", tmp_path / "agent.json").remembered()[1][0].node == "n2"
 
 
-def test_what_is_noted_of_a_run_outlives_the_agent_and_holds_for_no_other_run(tmp_path: Path) -> None:
+def test_what_is_noted_of_a_server_outlives_the_agent_and_holds_for_no_other_process(tmp_path: Path) -> None:
     told = tmp_path / "agent.json"
     one = Notes(tmp_path / "registry.json", told)
-    assert not one.marked("stopping", "r1")
-    assert one.mark("stopping", "r1")
+    assert not one.marked("stopping", "17 2000")
+    assert one.mark("stopping", "17 2000")
     again = Notes(tmp_path / "registry.json", told)
-    assert again.marked("stopping", "r1") and not again.marked("stopping", "r2") and not again.marked("answered", "r1")
-    assert again.mark("stopping", "") and not one.marked("stopping", "r1")
-    assert not one.marked("stopping", ""), "a server whose run nobody knows"
+    assert again.marked("stopping", "17 2000") and not again.marked("answered", "17 2000")
+    assert not again.marked("stopping", "17 3000"), "the same pid after a reboot"
+    assert again.mark("stopping", "") and not one.marked("stopping", "17 2000")
+
+
+def test_a_note_that_cannot_be_read_ends_no_agent(tmp_path: Path) -> None:
+    (tmp_path / "stopping").mkdir()
+    one = Notes(tmp_path / "registry.json", tmp_path / "agent.json")
+    assert not one.marked("stopping", "17 2000")
+    assert not one.mark("stopping", "17 2000"), "it cannot be written either, and that is told"

@@ -25,15 +25,21 @@ def deaf() -> Iterator[Run]:
 
 
 @pytest.mark.parametrize(
-    ("was_primary", "answered", "ends"),
-    [(False, False, True), (False, True, True), (True, False, True), (True, True, False)],
+    ("ours", "was_primary", "answered", "ends"),
+    [
+        (True, False, False, True),
+        (True, False, True, True),
+        (True, True, False, True),
+        (True, True, True, False),
+        (False, False, False, False),
+    ],
 )
 def test_a_stop_that_is_not_heard_is_carried_through_unless_clients_may_have_been_served(
-    deaf: Run, monkeypatch: pytest.MonkeyPatch, was_primary: bool, answered: bool, ends: bool
+    deaf: Run, monkeypatch: pytest.MonkeyPatch, ours: bool, was_primary: bool, answered: bool, ends: bool
 ) -> None:
     monkeypatch.setattr(runs, "STOP_PATIENCE", 0.1)
     monkeypatch.setattr(runs, "START_PATIENCE", 0.3)
-    deaf.was_primary, deaf.answered = was_primary, answered
+    deaf.ours, deaf.was_primary, deaf.answered = ours, was_primary, answered
     deaf.carry_stop_through()
     assert deaf.process.running(), "nobody has told it to end"
     deaf.stop()

@@ -71,7 +71,7 @@ def any_two_may_restart() -> list[Patch]:
 
 @mutant("rule 4: a wiped disk is missing")
 def a_wiped_disk_counts_as_reported() -> list[Patch]:
-    return [(forming, "_blind", lambda facts: set())]
+    return [(forming, "_blind", lambda *given: set())]
 
 
 @mutant("rule 4: what the last view lost may lie elsewhere")
