@@ -270,7 +270,9 @@ class Agent:
         if look.server is Server.DOWN:
             log.info("The server is down%s.", ", and its position is published" if published else "")
             return True
-        self.node.stop()
+        if not self.node.stop():
+            log.warning("Another process has the datadir open, and is left alone: %s.", look.problem)
+            return True
         return False
 
 

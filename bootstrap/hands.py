@@ -69,7 +69,9 @@ class Node(Protocol):
     def desync(self, on: bool) -> None:
         """Take the server out of flow control, or let it back in; and remember, as long as it runs, that it was so ordered."""
 
-    def stop(self) -> None: ...
+    def stop(self) -> bool:
+        """Ask the server to leave in order; may be repeated. False if there is none that this agent may end."""
+
     def remember(self, state: State, others: tuple[Report, ...]) -> None: ...
     def remembered(self) -> tuple[State, tuple[Report, ...]]: ...
     def tell(self, report: Report) -> None:

@@ -392,12 +392,13 @@ class LocalNode:
         if not on:
             self._notes.mark("desynced", "")
 
-    def stop(self) -> None:
+    def stop(self) -> bool:
         if self._planned is not None:
             self._planned.child.terminate()
         elif self._run is not None:
             self._notes.mark("stopping", self._run.process.born)  # first: a new agent carries the stop through as well
             self._run.stop()
+        return self._planned is not None or self._run is not None
 
     def remember(self, state: State, others: tuple[Report, ...]) -> None:
         self._notes.remember(state, others)

@@ -276,11 +276,12 @@ class SimNode:
     def healthy_close(self, run: Run) -> None:
         """Set by the world: the invariants when an agent keeps clients out."""
 
-    def stop(self) -> None:
+    def stop(self) -> bool:
         self.point("stop")
         if self.run is not None and self.run.alive and self.stopping_since is None:
             self.healthy_stop(self.run)
             self._tell_to_end(self.run)
+        return self.run is not None or self.planned is not None
 
     def _tell_to_end(self, run: Run) -> None:
         self.stopping_since, run.told = self.now(), True

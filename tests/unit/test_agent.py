@@ -52,9 +52,10 @@ class Hands:
         self.done.append(f"bootstrap while published as {mine.server}")
         self.seen = replace(self.seen, server=Server.STARTING, attempting=True, stamp=Stamp("d1", attempt=attempt))
 
-    def stop(self) -> None:
+    def stop(self) -> bool:
         self.done.append("stop")
         self.seen = replace(self.seen, server=Server.DOWN)
+        return True
 
     def recover(self) -> None:
         self.done.append("recover")
