@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from bootstrap import history
 from bootstrap.history import Conflict
+from bootstrap.words import are, listed
 from galerist.model import Claim, Data, NodeRecord, Report, Server, State, View, newest
 
 
@@ -53,7 +54,7 @@ def recover(state: State, reports: tuple[Report, ...], node: str, nonce: str) ->
         raise Refused(f"{node} does not report; start its agent first")
     live = [report.node for report in reports if report.primary]
     if live:
-        raise Refused(f"{', '.join(live)} is Primary: there is nothing to recover; the others join it")
+        raise Refused(f"{listed(live)} {are(live)} Primary: there is nothing to recover; the others join it")
     if mine.data is Data.TAINTED:
         raise Refused(
             f"a state transfer into the datadir of {node} was cut off: it cannot be started; choose another node"

@@ -86,7 +86,7 @@ def drain(cluster: Cluster, node: str) -> Order:
         already = f"; drained already: {', '.join(state.drained)}" if state.drained else ""
         raise Refused(
             f"it would leave {len(left)} of {len(members)} nodes to the clients ({', '.join(left) or 'none'}), and "
-            f"{needed} are needed{already}"
+            f"{needed} {'is' if needed == 1 else 'are'} needed{already}"
         )
     says = [f"{node} gets no new clients; its sessions end when they are quiet or their time is over."]
     if writer(cluster) == node:
