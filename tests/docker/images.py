@@ -52,6 +52,8 @@ def saved() -> BinaryIO:
         if not tar.exists():
             _build(base, clone, tar)
         os.utime(tar)
+        for half in base.parent.glob("images-*.new"):  # the run that made it was killed
+            half.unlink()
         for old in sorted(base.parent.glob("images-*.tar"), key=lambda file: file.stat().st_mtime)[:-KEPT]:
             old.unlink()  # who has opened it reads on
         return tar.open("rb")
