@@ -56,9 +56,13 @@ class Sidekick:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
 
-    def end(self, number: signal.Signals) -> int:
+    def send(self, number: signal.Signals) -> None:
         assert self.process is not None
         self.process.send_signal(number)
+
+    def end(self, number: signal.Signals) -> int:
+        self.send(number)
+        assert self.process is not None
         return self.process.wait(30)
 
     def keys(self) -> dict[str, str]:
@@ -136,8 +140,12 @@ def test_the_report_of_another_boot_is_left_alone(sidekick: Sidekick) -> None:
     sidekick.container.unpause()
     sidekick.stands()
     time.sleep(1)
-    sidekick.report("elsewhere")  # a container of the same node has been started on another machine
+    # A container of the same node is started on another machine; the sidekick looks when its own has ended
+    sidekick.send(signal.SIGSTOP)
+    sidekick.report("elsewhere")
     sidekick.container.kill()
+    sidekick.container.wait(timeout=60)
+    sidekick.send(signal.SIGCONT)
     sidekick.gone(8)
     time.sleep(1)
     assert re.search('"boot": ?"elsewhere"', sidekick.registry.get(MEMBER) or "")
