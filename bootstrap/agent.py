@@ -149,7 +149,7 @@ class Agent:
             ),
             silence=self._lasting("silence", known is None),
             bereft=self._lasting("bereft", known is not None and look.settled and unserved.bereft(me, others)),
-            attempted=self._lasting("attempted", look.attempting and not me.primary),
+            attempted=self._lasting("attempted", look.attempting and look.server is Server.UP and not me.synced),
             admission=self._lasting("admission", look.server is Server.DOWN and serving),
             failure=Failure(*look.failure) if look.failure is not None else None,
             leading=known.leading if known is not None else (),
@@ -221,17 +221,27 @@ class Agent:
                 node.open()
                 self.exchange.note(decision, self.operation)
             case rules.Close():
+                if not self._still(facts.me):
+                    return True
                 node.close()
                 self.exchange.note(decision, self.operation)
             case rules.Desync(on=on):
                 node.desync(on)
                 self.exchange.note(decision, self.operation)
             case rules.Stop():
+                if not self._still(facts.me):
+                    return True
                 node.stop()
                 return False
             case _:
                 return False
         return True
+
+    def _still(self, me: Report) -> bool:
+        """Whether the server is as it was when this pass began: an agent that was frozen since must decide anew
+        before it takes a server away that may be Primary again."""
+        look = self.node.look()
+        return (look.server, look.cluster_status, look.view) == (me.server, me.cluster_status, me.view)
 
     def _take_back(self) -> None:
         self._taken_back = True

@@ -11,7 +11,8 @@ from bootstrap.words import listed, seen, stage
 from galerist.model import Data, Generation, Identity, NodeRecord, Report, Server, State, View, newest
 
 ATTEMPTED = 15.0
-"""Seconds within which a server that answers, and was started or promoted to be the Primary Component, must be Primary."""
+"""Seconds within which a server that answers, and was started or promoted to be the Primary Component, must be Primary
+and Synced. Galera 26.4 that is promoted after it lost its joiner while it was without quorum stays a donor for ever."""
 
 
 def running(facts: Facts) -> Decision:
@@ -122,10 +123,10 @@ def _attempt(facts: Facts) -> Decision:
             Stop(), "The claim to this bootstrap is gone: ending the Primary Component that was never recorded.",
             evidence=(f"claim: {claim.node if claim else 'none'}",), role="void",
         )  # fmt: skip
-    if facts.attempted > ATTEMPTED and me.server is Server.UP and not me.primary and me.cluster_status != UNKNOWN:
+    if facts.attempted > ATTEMPTED and me.server is Server.UP and not me.synced and me.cluster_status != UNKNOWN:
         return Decision(
             Stop(), "The server could not be made the Primary Component: ending it.",
-            evidence=(f"{me.cluster_status} for {facts.attempted:.0f} s",), role="void",
+            evidence=(f"{me.cluster_status}{stage(me)} for {facts.attempted:.0f} s",), role="void",
         )  # fmt: skip
     if not me.primary or me.view is None or me.view.generation != attempt.nonce or not me.synced:
         return Decision(Wait(), f"Bootstrapping; waiting for the server to be Synced{stage(me)}.", role="bootstrapper")

@@ -307,3 +307,27 @@ THE_SAME_UNDER_A_SLOW_APPLIER = Schedule(
     ),
 )
 """The same, with a member that is slow to commit what it has received."""
+
+A_PASS_THAT_WAS_FROZEN = Schedule(
+    3,
+    None,
+    True,
+    (
+        ("isolate", 51, 549, 921739173),
+        ("tick", 40, 403, 915738240),
+        ("tick", 20, 25, 503542916),
+        ("freeze_midpass", 33, 298, 812920662),
+        ("freeze_midpass", 53, 949, 722045876),
+        ("isolate", 32, 46, 436237000),
+        ("settle", 40, 215, 733390302),
+        ("tick", 48, 241, 238543117),
+        ("registry_back", 51, 493, 832170552),
+        ("tick", 39, 260, 849264848),
+        ("tick", 28, 613, 613498216),
+        ("tick", 40, 773, 613464220),
+        ("isolate", 27, 681, 871224175),
+        ("tick", 48, 496, 43570421),
+        ("tick", 22, 477, 641540389),
+    ),
+)
+"""c looks while it has no quorum, is frozen, and decides by that when it is Primary again; what b said of itself since is lost."""

@@ -76,7 +76,7 @@ class Galera:
         server.alive = False
         self._remove(server)
         if server.donor is not None and server.donor.state == 2:
-            server.donor.state = 4
+            server.donor.state, server.donor.donating = 4, False
         self._forsake(server)
 
     def _remove(self, server: Server) -> None:
@@ -110,7 +110,7 @@ class Galera:
         if complete and server.disk.kind == "galera":
             server.disk.clean = True
         if server.donor is not None and server.donor.state == 2:
-            server.donor.state = 4
+            server.donor.state, server.donor.donating = 4, False
         self._depart(server)
         self._forsake(server)
 
@@ -124,6 +124,8 @@ class Galera:
         server.name, server.group, server.last_prim = name, None, None
         self.log(f"    {server} is promoted in place, as {name}")
         self.found(server)
+        if server.donating:
+            server.state = 2  # measured: "Restored state OPEN -> DONOR/DESYNCED", and nobody ends it
 
     def _depart(self, server: Server) -> None:
         """The others shrink their quorum."""
@@ -205,7 +207,7 @@ class Galera:
         server.inbox.clear()
         server.lineage = lineage
         if server.donor is not None and server.donor.state == 2:
-            server.donor.state = 4
+            server.donor.state, server.donor.donating = 4, False
         server.transfer, server.stage, server.target, server.donor = "wanted", 0, seqno, None
         server.status, server.state = "Primary", 1
         self._saw(server, seqno)

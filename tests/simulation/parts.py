@@ -97,6 +97,7 @@ class Server:
         self.stage = 0
         self.target = 0  # the state transfer brings the log to this seqno
         self.donor: Server | None = None
+        self.donating = False  # Galera takes it for a donor, also when it lost its joiner while it was without quorum
 
     def __repr__(self) -> str:
         return f"{'ABCDEG'[self.number]}/{self.run}"

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from bootstrap import forming, obey, running, unserved
+from bootstrap.agent import Agent
 from bootstrap.decisions import Decision, Stop
 from galerist import model
 from tests.simulation import fast, found
@@ -148,3 +149,11 @@ def test_a_name_in_a_view_does_not_vouch_for_a_new_disk(monkeypatch: pytest.Monk
         wrong.setattr(running, "_replaced", by_name)
         violation = run(found.A_NAME_IN_A_VIEW_THAT_IS_OVER).violation
         assert violation is not None and violation.promise == "P2"
+
+
+def test_a_frozen_pass_takes_no_server_away_that_is_primary_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(found.A_PASS_THAT_WAS_FROZEN).violation is None
+    with monkeypatch.context() as wrong:
+        wrong.setattr(Agent, "_still", lambda self, me: True)
+        violation = run(found.A_PASS_THAT_WAS_FROZEN).violation
+        assert violation is not None and violation.promise == "P5"

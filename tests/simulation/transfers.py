@@ -44,12 +44,12 @@ def proceed(galera: Galera, server: Server, rng: Random, chance: float) -> bool:
             galera.crash(server)
         else:
             server.transfer, server.stage = "sst", 0
-            donor.state = 2
+            donor.state, donor.donating = 2, True
         return True
     donor = server.donor
     if donor is None or not donor.awake or not galera.reach(donor, server):
         if donor is not None and donor.awake and donor.state == 2 and server.transfer == "sst":
-            donor.state = 4
+            donor.state, donor.donating = 4, False
         if server.stage > 0 or server.transfer == "sst":
             galera.crash(server)
         else:
@@ -73,6 +73,7 @@ def proceed(galera: Galera, server: Server, rng: Random, chance: float) -> bool:
             server.stage -= 1
             return False
         donor.state = 4 if donor.status == "Primary" else 0
+        donor.donating = donor.status != "Primary"
         disk.kind, disk.uuid, disk.log = "galera", donor.uuid, list(donor.log)
         server.uuid, server.log = donor.uuid, list(donor.log)
         covered = [n for n, event in enumerate(server.inbox) if isinstance(event, int) and event <= len(server.log)]

@@ -333,6 +333,9 @@ def test_a_server_that_cannot_be_made_primary_is_ended() -> None:
     me = survivor(cluster_status="Disconnected", attempt=attempt)
     assert isinstance(decide(facts(me, state=state, attempting=True, attempted=5.0)).action, rules.Wait)
     assert isinstance(decide(facts(me, state=state, attempting=True, attempted=30.0)).action, rules.Stop)
+    donor = replace(me, cluster_status="Primary", local_state=2)  # it lost its joiner while it was without quorum
+    assert isinstance(decide(facts(donor, state=state, attempting=True, attempted=5.0)).action, rules.Wait)
+    assert isinstance(decide(facts(donor, state=state, attempting=True, attempted=30.0)).action, rules.Stop)
 
 
 def test_only_a_disk_that_has_been_in_a_view_is_vouched_for() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from bootstrap import agent as agents
-from bootstrap import arbitrator, exchange, forming, history, obey, unserved
+from bootstrap import arbitrator, exchange, forming, history, obey, running, unserved
 from bootstrap import decisions as rules
 from bootstrap.decide import decide
 from bootstrap.decisions import Decision
@@ -167,6 +167,11 @@ def a_survivor_goes_first() -> list[Patch]:
 @mutant("rule 7: what the attempt says is on disk")
 def promotes_without_a_flush() -> list[Patch]:
     return [(SimNode, "settle", lambda self, run: None)]
+
+
+@mutant("rule 7: a promotion that fails is ended")
+def a_promoted_donor_is_waited_for() -> list[Patch]:
+    return [(running, "ATTEMPTED", 1e9)]
 
 
 @mutant("rule 7: nobody merges behind the back of the promoted")
