@@ -28,13 +28,15 @@ def decision(world: World, host: Host, agent: Agent) -> None:
 
 
 def moment(world: World) -> None:
-    """P1: one set of nodes accepts writes, at any moment."""
+    """P1: one set of nodes accepts writes, at any moment. A member that waits for a state transfer accepts none
+    (``wsrep_ready`` is OFF until it is Synced): it may be Primary with nobody but an arbitrator that was left behind."""
     accepting = set()
     for server in world.galera.servers:
         group = server.group
         if (
             group is not None and group.primary and not server.rejects and server.answers and not server.frozen
-            and server.status == "Primary" and group not in accepting and world.galera.intact(group)
+            and server.status == "Primary" and server.transfer is None and group not in accepting
+            and world.galera.intact(group)
         ):  # fmt: skip
             accepting.add(group)
     if len(accepting) > 1:
