@@ -28,8 +28,9 @@ def decision(world: World, host: Host, agent: Agent) -> None:
 
 
 def moment(world: World) -> None:
-    """P1: one set of nodes accepts writes, at any moment. A member that waits for a state transfer accepts none
-    (``wsrep_ready`` is OFF until it is Synced): it may be Primary with nobody but an arbitrator that was left behind."""
+    """P1: one set of nodes accepts writes, at any moment. A member that waits for a state transfer accepts none; one
+    that comes back to an arbitrator which all others have left neither (measured: error 1047, then galera 26.4 aborts).
+    """
     accepting = set()
     for server in world.galera.servers:
         group = server.group
