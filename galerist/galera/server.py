@@ -61,17 +61,17 @@ class Recovered:
 
 
 class Process:
-    """A running server: our child, or one that outlived its agent."""
+    """A running server: our child, or one that outlived its agent.
+
+    ``born`` is its pid and when it was started (clock ticks after the boot, proc(5)): no other process has both.
+    Raises ProcessLookupError or FileNotFoundError when it has just ended.
+    """
 
     def __init__(self, pid: int, child: subprocess.Popen[bytes] | None) -> None:
         self.pid = pid
         self._child = child
         self._pidfd: int | None = os.pidfd_open(pid) if child is None else None
-
-    @property
-    def born(self) -> str:
-        """Its pid and when it was started (clock ticks after the boot, proc(5)): no other process has both. Raises OSError."""
-        return f"{self.pid} {Path(f'/proc/{self.pid}/stat').read_text().rsplit(')', 1)[1].split()[19]}"
+        self.born = f"{pid} {Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[19]}"
 
     def running(self) -> bool:
         """Whether it still runs; a zombie does not."""
