@@ -72,7 +72,7 @@ def test_recover_starts_from_the_chosen_node_and_the_one_ahead_is_quarantined_un
         cluster.serving("n2", "n3")
         assert cluster.sql("n2", "SELECT COUNT(*) FROM app.kept") == ((0,),), "what was only on n1 is not here"
         refused = galerist(cluster, "recover", "--node", "n2", "--yes", number)
-        assert refused.returncode == 1 and "is Primary" in refused.stderr
+        assert refused.returncode == 1 and "are Primary" in refused.stderr
 
         cluster.start("n1")
         said = cluster.says("n1", "Quarantined")

@@ -277,7 +277,7 @@ class SimNode:
         """Set by the world: the invariants when an agent keeps clients out."""
 
     def stop(self) -> bool:
-        self.point("stop")
+        # No point: the agent has looked right before (Agent._still). Nobody can close the instant in between for it.
         if self.run is not None and self.run.alive and self.stopping_since is None:
             self.healthy_stop(self.run)
             self._tell_to_end(self.run)

@@ -297,11 +297,6 @@ class Cluster:
     def tainted(self, node: str) -> bool:
         return (self.layout.node(node) / "stamp" / "taint").exists()
 
-    def told_to_end(self, node: str) -> bool:
-        """Whether the agent has noted that it tells its server of this run to end."""
-        note = self.layout.sockets() / node / "stopping"
-        return note.exists() and f"run {note.read_text()} " in (self.layout.node(node) / "stamp" / "views").read_text()
-
     def error_log(self, node: str, start: int = 0) -> Log:
         return Log(self.layout.error_log(node), start)
 
