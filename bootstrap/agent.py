@@ -220,17 +220,15 @@ class Agent:
                     return False
                 node.open()
                 self.exchange.note(decision, self.operation)
+            case rules.Close() | rules.Stop() if not self._still(facts.me):
+                pass  # the next pass decides anew
             case rules.Close():
-                if not self._still(facts.me):
-                    return True
                 node.close()
                 self.exchange.note(decision, self.operation)
             case rules.Desync(on=on):
                 node.desync(on)
                 self.exchange.note(decision, self.operation)
             case rules.Stop():
-                if not self._still(facts.me):
-                    return True
                 node.stop()
                 return False
             case _:

@@ -62,9 +62,7 @@ class Facts:
     non_primary: float = 0.0  # seconds since the running server was last Primary
     silence: float = 0.0  # seconds since the registry last answered
     bereft: float = 0.0  # seconds for which the running server was Primary, and all others of its view down
-    attempted: float = (
-        0.0  # seconds for which the server of the attempt in the stamp answers and is not Primary and Synced
-    )
+    attempted: float = 0.0  # seconds for which the server of the attempt in the stamp answers, and is not Synced
     admission: float = 0.0  # seconds for which this node has been ready to join
     failure: Failure | None = None
     leading: tuple[str, ...] = ()  # while this node is drained: the proxies that lead clients to it, or have some there

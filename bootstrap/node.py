@@ -126,7 +126,8 @@ class LocalNode:
         """A server that outlived its agent goes on under this one."""
         if self._recovery.running():
             return
-        pid, begun = disk.opened_by(self._places.datadir), self._stamps.current_run()
+        pid = disk.opened_by(self._places.datadir)
+        begun = self._stamps.current_run() if pid else None
         if not pid or begun is None:
             return  # whatever has the datadir open, galerist has never begun or adopted a server on it
         log.info("A server with this datadir is running (pid %d): looking after it.", pid)

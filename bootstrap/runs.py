@@ -24,6 +24,13 @@ TRANSFER_PATIENCE = 20.0
 """Seconds for a joiner to end by itself whose state transfer has died; some wait for ever."""
 
 
+def unheard(waited: float, was_primary: bool, answered: bool) -> bool:
+    """Whether a server that was told to end so many seconds ago does not hear it."""
+    if was_primary and answered:
+        return False
+    return waited > (START_PATIENCE if was_primary else STOP_PATIENCE)
+
+
 @dataclass(slots=True)
 class Run:
     """A server that runs now. ``run`` and ``generation`` are its entry in the stamp; ``ours``: galerist has started it."""
@@ -48,10 +55,9 @@ class Run:
     def carry_stop_through(self) -> None:
         """Kill a server that was told to end and does not hear it, whatever has been decided since: there is no way
         to take SIGTERM back. Never one that clients may have used, nor one that somebody else has started."""
-        if self.stopping_since is None or not self.ours or (self.answered and self.was_primary):
+        if self.stopping_since is None or not self.ours:
             return
-        patience = START_PATIENCE if self.was_primary else STOP_PATIENCE
-        if time.monotonic() - self.stopping_since > patience:
+        if unheard(time.monotonic() - self.stopping_since, self.was_primary, self.answered):
             self.process.signal(signal.SIGKILL)
 
     def bereaved(self) -> None:

@@ -75,8 +75,8 @@ class Galera:
     def crash(self, server: Server) -> None:
         server.alive = False
         self._remove(server)
-        if server.donor is not None and server.donor.state == 2:
-            server.donor.state, server.donor.donating = 4, False
+        if server.donor is not None:
+            server.donor.end_donation()
         self._forsake(server)
 
     def _remove(self, server: Server) -> None:
@@ -109,8 +109,8 @@ class Galera:
         self._remove(server)
         if complete and server.disk.kind == "galera":
             server.disk.clean = True
-        if server.donor is not None and server.donor.state == 2:
-            server.donor.state, server.donor.donating = 4, False
+        if server.donor is not None:
+            server.donor.end_donation()
         self._depart(server)
         self._forsake(server)
 
@@ -206,8 +206,8 @@ class Galera:
             self.drain(server)
         server.inbox.clear()
         server.lineage = lineage
-        if server.donor is not None and server.donor.state == 2:
-            server.donor.state, server.donor.donating = 4, False
+        if server.donor is not None:
+            server.donor.end_donation()
         server.transfer, server.stage, server.target, server.donor = "wanted", 0, seqno, None
         server.status, server.state = "Primary", 1
         self._saw(server, seqno)
@@ -301,9 +301,8 @@ class Galera:
 
     def _progress(self, server: Server, rng: Random, now: float, chance: float) -> bool:
         if server.stopping:
-            server.deaf = (
-                not server.answers and rng.random() < 0.5
-            )  # measured: MariaDB 10.11, signalled in a state transfer
+            # Measured: MariaDB 10.11, signalled in a state transfer
+            server.deaf = not server.answers and rng.random() < 0.5
             server.stopping = False
             if not server.deaf:
                 self.leave(server)

@@ -7,12 +7,11 @@ from dataclasses import replace
 
 from bootstrap.facts import UNKNOWN
 from bootstrap.hands import Look
+from bootstrap.runs import unheard
 from galerist.galera.stamp import Stamp
 from galerist.model import ZERO_UUID, Attempt, Data, Identity, Position, Report, Server, State, View
 from tests.simulation.galera import Disk, Galera, Violation
 from tests.simulation.galera import Server as Run
-
-STOP_PATIENCE, START_PATIENCE = 1.0, 20.0
 
 
 class SimNode:
@@ -289,9 +288,9 @@ class SimNode:
 
     def carry_stop_through(self, run: Run) -> None:
         """See :meth:`bootstrap.runs.Run.carry_stop_through`."""
-        if self.stopping_since is None or (self.answered and self.was_primary):
-            return
-        if self.now() - self.stopping_since > (START_PATIENCE if self.was_primary else STOP_PATIENCE):
+        if self.stopping_since is not None and unheard(
+            self.now() - self.stopping_since, self.was_primary, self.answered
+        ):
             self.galera.crash(run)
 
     def healthy_stop(self, run: Run) -> None:

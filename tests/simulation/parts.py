@@ -106,6 +106,11 @@ class Server:
     def awake(self) -> bool:
         return self.alive and not self.frozen
 
+    def end_donation(self) -> None:
+        """The joiner is gone; a donor that is without quorum cannot tell anybody, and is one for ever."""
+        if self.state == 2:
+            self.state, self.donating = 4, False
+
     def flush(self) -> None:
         """Write everything committed to disk."""
         if self.disk.kind == "galera" and self.disk.uuid == self.uuid:

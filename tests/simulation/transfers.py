@@ -48,8 +48,8 @@ def proceed(galera: Galera, server: Server, rng: Random, chance: float) -> bool:
         return True
     donor = server.donor
     if donor is None or not donor.awake or not galera.reach(donor, server):
-        if donor is not None and donor.awake and donor.state == 2 and server.transfer == "sst":
-            donor.state, donor.donating = 4, False
+        if donor is not None and donor.awake and server.transfer == "sst":
+            donor.end_donation()
         if server.stage > 0 or server.transfer == "sst":
             galera.crash(server)
         else:
