@@ -213,4 +213,4 @@ def cluster(seen: Cluster) -> Iterable[Finding]:
         if proxy.error:
             yield bad("proxy", f"{proxy.proxy}: {proxy.error}", "mend what the sentence names; the watcher tries again")
         else:
-            yield ok("proxy", f"{proxy.proxy} leads writes to {proxy.writing[0] if proxy.writing else 'nobody'}")
+            yield ok("proxy", f"{proxy.proxy} writes to {', '.join(proxy.writing) or 'nobody'}")

@@ -167,6 +167,7 @@ def test_each_state_in_its_words(three: Cluster) -> None:
 
     fall(three, "n2")
     three.says("n1", "No quorum: waiting for n2")
+    three.until(lambda: three.data()["proxies"][0]["writing"] == [], "the proxy to have nobody left")
     look(three, "non-primary", "resume", "restart n1", "drain n2", "sql --node n3")
 
     three.start("n2", "n3")
