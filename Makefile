@@ -26,7 +26,7 @@ down:
 	@.venv/bin/galerist down $(ARGS)
 
 test: setup
-	.venv/bin/python -m pytest -m 'not slow and not browser and not docker and not kubernetes' -n 2 --dist loadscope --durations=15 $(ARGS)
+	.venv/bin/python -m pytest -m 'not slow and not browser and not docker and not kubernetes' -n 2 --dist loadscope --no-loadscope-reorder --durations=15 $(ARGS)
 
 browser:
 	@scripts/setup browser
