@@ -1,7 +1,7 @@
 """Figures for Prometheus, served by a thread of its own. The library is imported where a port is set.
 
 One naming scheme: ``galerist_<part>_<what>_<unit>``. The part is ``agent`` (of a node), ``proxy`` (a watcher) or
-``check`` and ``probe`` (a health endpoint); ``wsrep_`` are Galera's own figures. Flags are 0 or 1, times are seconds.
+``check`` (a health endpoint); ``wsrep_`` are Galera's own figures. Flags are 0 or 1, times are seconds.
 """
 
 from __future__ import annotations

@@ -78,6 +78,7 @@ galerist switchover --to n2 --registry etcd3://reg1,reg2,reg3
 """,
     "drain": """
 galerist drain n3 --dir /tmp/play
+galerist drain n3 --while /run/maintenance --registry etcd3://reg1,reg2,reg3
 """,
     "undrain": """
 galerist undrain n3 --dir /tmp/play
@@ -85,6 +86,12 @@ galerist undrain n3 --dir /tmp/play
     "restart": """
 galerist restart n2 --dir /tmp/play
 galerist restart --rolling --registry etcd3://reg1,reg2,reg3
+""",
+    "config": """
+galerist config show --dir /tmp/play
+galerist config set max_connections=500 innodb_buffer_pool_size=4G --registry etcd3://reg1,reg2,reg3
+galerist config unset max_connections --dir /tmp/play
+galerist config edit --dir /tmp/play
 """,
     "pause": """
 galerist pause --dir /tmp/play

@@ -43,11 +43,15 @@ def galerist() -> None:
     """Galera clusters that start, heal and explain themselves."""
 
 
+def examples(name: str) -> str:
+    """The end of the help of a command."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in EXAMPLES[name].strip().splitlines())
+
+
 def command(
     name: str, help: str, parameters: list[click.Parameter], epilog: str = ""
 ) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Make a function a command of galerist; it gets ``parameters`` by name and returns the exit code."""
-    examples = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in EXAMPLES[name].strip().splitlines())
 
     def add(run: Callable[..., int]) -> Callable[..., int]:
         galerist.add_command(
@@ -56,7 +60,7 @@ def command(
                 callback=run,
                 params=parameters,
                 help=help,
-                epilog=f"{examples}\n\n{epilog}",
+                epilog=f"{examples(name)}\n\n{epilog}",
                 short_help=help.partition(".")[0] + ".",
             )
         )

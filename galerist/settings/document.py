@@ -36,6 +36,8 @@ Secrets are never logged.
 
 ## Keys
 
+In the last column `list` stands for all commands that find a cluster by its registry.
+
 """
 
 _MARIADB = """

@@ -184,7 +184,7 @@ class Settings:
         kinds.PATH,
         lambda values: values["stamp_dir"] / "run",
         "folder of sockets and files that live as long as a process",
-        _NODE,
+        (*_NODE, *_VOTE),
         default_text="<stamp_dir>/run",
     )
     socket: Path = _setting(
@@ -233,7 +233,7 @@ class Settings:
         kinds.CLIENT_HOST, "", "hosts from which root may come over the network, % for all; without it none", _AGENT
     )
     check_user: str = _setting(kinds.ACCOUNT, "galerist_check", "account for health checks", _NODE)
-    check_password: Secret | None = _secret("password of check_user; generated if not given", _NODE)
+    check_password: Secret | None = _secret("password of check_user; without it the account has none", _NODE)
     app_user: str = _setting(kinds.ACCOUNT, "", "application account that the first node makes", _AGENT)
     app_password: Secret | None = _secret("password of app_user", _AGENT)
     app_database: str = _setting(kinds.DATABASE, "", "database that the first node makes for app_user", _AGENT)
@@ -295,6 +295,7 @@ class Settings:
         None,
         "in a container, the node is drained while this file says something: a pod's annotation",
         _AGENT,
+        default_text="",
     )
     check_disabled_file: Path = _setting(
         kinds.PATH,
@@ -424,7 +425,9 @@ class Settings:
     proxy_metrics_port: int | None = _setting(
         kinds.PORT, None, "port of the watcher's figures for Prometheus; none without it", _PROXY, default_text=""
     )
-    metrics_bind: str = _setting(kinds.BIND, "*", "address that these ports listen on", (*_AGENT, *_PROXY))
+    metrics_bind: str = _setting(
+        kinds.BIND, "*", "address that agent_metrics_port and proxy_metrics_port listen on", (*_AGENT, *_PROXY)
+    )
     # -- logging
     log_level: str = _setting(kinds.choice("debug", "info", "warning", "error"), "info", "least level that is logged")
     log_format: str = _setting(kinds.choice("text", "json"), "text", "how log lines look")

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from galerist import __version__, logs
-from galerist.cli.main import main
+from galerist.cli.main import galerist, main
 from galerist.registry.contract import RegistryDown
 from galerist.settings import FIELDS, Settings
 
@@ -57,7 +57,7 @@ def stub(monkeypatch: pytest.MonkeyPatch, module: str, name: str, result: Any) -
     return calls
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", sorted(galerist.commands))
 def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == 0
     output = capsys.readouterr().out

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import configparser
 import re
+import shlex
 from pathlib import Path
 
+import click
+
+from galerist.cli.examples import EXAMPLES
 from galerist.cli.main import galerist
 from galerist.model import Data, Endpoint, Generation, Identity, ProxyReport, Report, Server, State
 from galerist.view.facts import Cluster
@@ -51,6 +55,32 @@ def test_commands_that_the_documents_and_sentences_name_exist() -> None:
     named = {word for text in texts for word in re.findall(r"[`\"=]galerist ([a-z]+)\b", text)}
     assert {"recover", "list", "up"} <= named
     assert sorted(named - set(galerist.commands)) == []
+
+
+def refusals(lines: list[str]) -> list[str]:
+    """Of these command lines those that the parser of galerist does not take, and why. ``[`` and ``…`` do not count."""
+    found = []
+    for line in lines:
+        words = shlex.split(re.sub(r"[\[\]…]", "", line), comments=True)[1:]
+        words = words[: next((at for at, word in enumerate(words) if word in ("&", ">")), None)]
+        command: click.Command = galerist
+        while isinstance(command, click.Group):
+            command = command.commands[words.pop(0)]
+        try:
+            command.make_context(line, words)
+        except click.UsageError as error:
+            found.append(f"{line}: {error.format_message()}")
+    return found
+
+
+def test_command_lines_that_help_and_documents_show_are_taken() -> None:
+    shown = [text.replace("\\\n", "") for text in EXAMPLES.values()]
+    lines = [line for text in shown for line in text.splitlines() if line.startswith("galerist ")]
+    for page in PAGES:
+        lines += re.findall(r"^    (?:\.venv/bin/)?(galerist .+)$", page.read_text().replace("\\\n", ""), re.M)
+    assert len(lines) > 80
+    assert refusals(lines) == []
+    assert len(refusals(["galerist list --colour", "galerist drain", "galerist sql --read --nodes 3"])) == 3
 
 
 def test_every_command_and_exit_code_stands_in_the_page_of_commands() -> None:

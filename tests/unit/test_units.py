@@ -36,6 +36,13 @@ def test_all_values_reach_the_units(kind: str, tmp_path: Path, capsys: pytest.Ca
     assert "{{" not in text
 
 
+def test_a_machine_of_coreos_names_its_own_address() -> None:
+    units = render("fleet", Values(host="${COREOS_PRIVATE_IPV4}"))
+    naming = [text for text in units.values() if "${COREOS_PRIVATE_IPV4}" in text]
+    assert len(naming) == 3
+    assert [text for text in naming if "\nEnvironmentFile=-/etc/environment\n" not in text] == []
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
     assert main(["units", "render", "--out", str(tmp_path / "file/x")]) == 1

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from galerist.cli.making import DIR, FORMAT, SETTINGS, galerist, settings_options, settings_unless_dir
+from galerist.cli.making import DIR, FORMAT, SETTINGS, examples, galerist, settings_options, settings_unless_dir
 from galerist.settings import FIELDS
 
 _OF_SETTINGS = {field.key for field in FIELDS if "list" in field.parts}
 
 
-@galerist.group("config", short_help="Settings of running servers, for the whole cluster.")
+@galerist.group("config", short_help="Settings of running servers, for the whole cluster.", epilog=examples("config"))
 def _config() -> None:
     """Settings of running servers, for the whole cluster. They are applied without a restart."""
 

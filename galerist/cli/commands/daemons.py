@@ -178,8 +178,8 @@ def _labels(config: Path | None, **flags: Any) -> int:
 
 @command(
     "courier",
-    "Ship the logs of a node to a log store: keeps an rsyslog running that sends each line at least once. Ends on "
-    "SIGTERM; docs/courier.md tells how.",
+    "Ship the logs of a node to a log store: keeps an rsyslog running that sends each line at least once, to tcp:// and "
+    "tls:// as best effort. Ends on SIGTERM; docs/courier.md tells how.",
     settings_options("courier"),
     SETTINGS,
 )

@@ -13,7 +13,7 @@ from galerist.cli.making import CLUSTER, DIR, EX_FAILED, command, galerist
 
 @command(
     "up",
-    "Run a whole cluster on this machine. It has an etcd, nodes with health endpoints, and HAProxy with its watcher.",
+    "Run a whole cluster on this machine. It has an etcd, nodes with health endpoints, HAProxy with its watcher, and the web page.",
     [
         click.Option(["--nodes"], type=click.IntRange(1, 9), metavar="N", help="How many nodes. [3]"),
         DIR,

@@ -45,9 +45,7 @@ for _name, _words, _on in (
         "switchover",
         "Make another node the writer. Ends when every proxy has confirmed.",
         [
-            click.Option(
-                ["--to", "node"], metavar="NODE", help="The node. [the next in the order that is Synced and open]"
-            ),
+            click.Option(["--to", "node"], metavar="NODE", help="The node. [the next in the order that has caught up]"),
             _timeout(15),
         ],
     ),

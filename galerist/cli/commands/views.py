@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @command(
     "list",
-    "Show the members of a cluster and its proxy. JSON is documented in docs/list.md.",
+    "Show the members of a cluster and its proxies. JSON is documented in docs/list.md.",
     [
         click.Option(["-w", "--watch"], is_flag=True, help="Follow it until Ctrl-C."),
         DIR,
