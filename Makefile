@@ -7,7 +7,7 @@ help:
 	@echo 'make test    all tests but the long ones'
 	@echo 'make browser the web page in a real browser; installs Chromium, its driver and axe-core if they are missing'
 	@echo 'make lint    style, types, layers'
-	@echo 'make faults ROUNDS=20 SEED=1   killing and cutting the real parts in network namespaces (root)'
+	@echo 'make faults ROUNDS=20 SEED=1   killing and cutting the real parts in network namespaces, after other long tests (root)'
 	@echo 'make simulate N=10000 SEED=1   the protocol against random schedules of faults'
 	@echo 'make mutants  SEED=1   wrong variants of the protocol, which the simulation must catch'
 	@echo 'make replay LOG=round-0.events   the log of a fault round against the model, which must accept it'

@@ -30,6 +30,11 @@ def test_every_link_leads_somewhere() -> None:
     assert [(page.name, target) for page, target in links if not (page.parent / target).exists()] == []
 
 
+def test_every_page_is_reached_from_the_first() -> None:
+    first = (ROOT / "README.md").read_text()
+    assert [page.name for page in PAGES[1:] if f"]({page.relative_to(ROOT)})" not in first] == []
+
+
 def test_the_fields_of_the_list_are_those_of_its_page() -> None:
     identity = Identity("u", (Generation("g", 0, "n1", "galera-g"),))
     report = Report("n1", "b", Endpoint("h", "i", 1, 2, 3), Server.UP, Data.PRESENT, "d")
