@@ -22,7 +22,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Advert:
-    """What to publish; nothing (``ip`` empty) for the ``reason`` given. ``running``: the container runs."""
+    """What to publish; nothing (``ip`` empty) for the ``reason`` given. ``running``: its processes have not ended."""
 
     reason: str
     running: bool = False
@@ -48,8 +48,11 @@ def advert(container: Mapping[str, Any] | None, machine: Machine) -> Advert:
         return Advert("there is no such container")
     state = container.get("State") or {}
     status = state.get("Status") or ("running" if state.get("Running") else "stopped")
-    if not state.get("Running") or state.get("Paused"):
+    # One that waits to be started again is said to run, too, but its processes have ended
+    if not state.get("Running") or state.get("Restarting"):
         return Advert(f"the container is {status}")
+    if state.get("Paused"):
+        return Advert("the container is paused", running=True)
     health = (state.get("Health") or state.get("Healthcheck") or {}).get("Status", "")  # podman has said Healthcheck
     if health not in ("", "none", "healthy"):
         return Advert(f"the container runs and is {health}", running=True)

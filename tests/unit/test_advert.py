@@ -68,12 +68,18 @@ def test_health_decides(state: dict[str, Any], published: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "state", [{"Running": False, "Status": "exited"}, {"Paused": True, "Status": "paused"}, {"Running": False}]
+    ("state", "running"),
+    [
+        ({"Running": False, "Status": "exited"}, False),
+        ({"Running": False}, False),
+        ({"Restarting": True, "Status": "restarting"}, False),  # Docker says that it runs, between two lives
+        ({"Paused": True, "Status": "paused"}, True),  # it has not ended, and may go on
+    ],
 )
-def test_one_that_does_not_run_is_not_told(state: dict[str, Any]) -> None:
+def test_one_that_does_not_work_is_not_told(state: dict[str, Any], running: bool) -> None:
     found = advert(container([("", "3306")], **state), MACHINE)
     assert (found.ip, found.keys("/x/", "u")) == ("", {})
-    assert found.running is False
+    assert found.running is running
 
 
 def test_none_is_no_mistake() -> None:
