@@ -17,7 +17,7 @@ import docker
 import requests
 
 from galerist.deploy.advert import Advert, Machine, advert
-from galerist.endpoints import resolve
+from galerist.endpoints import resolve, show
 from galerist.model import Malformed, Report, load
 from galerist.registry.contract import Registry, RegistryError, RegistryUnusable
 from galerist.registry.keys import Keys
@@ -83,6 +83,9 @@ class Sidekick:
         self._settings, self._engine, self._registry = settings, engine, registry
         self._keys = Keys(settings.cluster)
         self._base = f"{self._keys.components}{settings.node}/"
+        self._place = self._keys.sidekick(settings.node)
+        self._own = f"{engine.container} on {settings.host}"
+        self._ip = ""
         self._lease = registry.lease(settings.ttl)
         self._said = ""
         self._boot: str | None = None  # that has reported while this container ran
@@ -96,8 +99,12 @@ class Sidekick:
             self._say(f"The engine does not answer: {error}. What was published ends by itself.")
             return AGAIN
         try:
-            self._publish(found)
-            self._end_boot(found)
+            other = self._registry.get(self._place) if found.running else None
+            if other is not None and other != self._own:
+                self._give_way(other)
+            else:
+                self._publish(found)
+                self._end_boot(found)
         except RegistryError as error:
             self._say(f"The registry does not answer: {error}")
             return AGAIN
@@ -105,15 +112,31 @@ class Sidekick:
 
     def _machine(self) -> Machine:
         settings = self._settings
-        return Machine(settings.host, resolve(settings.host), settings.unit, settings.sql_port)
+        found = resolve(settings.host)
+        if found != settings.host or not self._ip:  # a name that does not resolve now keeps its last address
+            self._ip = found
+        return Machine(settings.host, self._ip, settings.unit, settings.sql_port)
 
     def _publish(self, found: Advert) -> None:
         keys = found.keys(self._base, self._settings.unit)
+        self._keep(keys | {self._place: self._own} if found.running else {})
+        where = f"published {show((found.ip, found.port))}" if keys else "nothing is published"
+        self._say(f"{self._engine.container}: {found.reason}; {where}.")
+
+    def _keep(self, keys: dict[str, str]) -> None:
         if keys or self._published:
+            self._published = True  # also when no answer comes
             self._lease.publish(keys)
         self._published = bool(keys)
-        where = f"published {found.ip}:{found.port}" if keys else "nothing is published"
-        self._say(f"{self._engine.container}: {found.reason}; {where}.")
+
+    def _give_way(self, other: str) -> None:
+        """Whose report it is that stands in the registry cannot be known: with two containers, one sidekick speaks."""
+        self._keep({})
+        self._boot = None
+        self._say(
+            f"{self._settings.node} has two containers: {other} was there first, so nothing is said of {self._own}. "
+            "End one of the two, or give it a node name of its own."
+        )
 
     def _end_boot(self, found: Advert) -> None:
         """A container that has exited ends the boot that reported from it. Of positions this says nothing."""

@@ -60,6 +60,10 @@ class Keys:
         """What each agent answers, while somebody asks."""
         return f"{self.root}reached/"
 
+    def sidekick(self, node: str) -> str:
+        """Leased: the one container of the node that `galerist discovery` tells of."""
+        return f"{self.root}sidekicks/{node}"
+
     def standing(self, node: str) -> str:
         """Present while a node is drained because a file says so (``galerist drain --while``)."""
         return f"{self.root}standing/{node}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from galerist.registry.contract import Lease, Registry, RegistryDown, Swap, Watch
 
@@ -14,6 +14,7 @@ class Shelf(Registry):
         self.values = dict(values)
         self.down, self.lost, self.swaps = False, 0, 0
         self.log: list[str] = []
+        self.owners: dict[str, Lease] = {}
 
     def _ask(self) -> None:
         if self.down:
@@ -30,10 +31,12 @@ class Shelf(Registry):
     def put(self, key: str, value: str) -> None:
         self._ask()
         self.values[key] = value
+        self.owners.pop(key, None)
 
     def delete(self, key: str) -> None:
         self._ask()
         self.values.pop(key, None)
+        self.owners.pop(key, None)
 
     def swap(self, key: str, former: str | None, value: str) -> Swap:
         self._ask()
@@ -50,11 +53,18 @@ class Shelf(Registry):
         class Leased(Lease):
             def publish(self, values: Mapping[str, str]) -> None:
                 shelf._ask()
+                self._remove(but=values)
                 shelf.values.update(values)
+                shelf.owners.update(dict.fromkeys(values, self))
                 shelf.log.append("published")
 
             def withdraw(self) -> None:
                 shelf._ask()
+                self._remove()
+
+            def _remove(self, but: Collection[str] = ()) -> None:
+                for key in [key for key, owner in shelf.owners.items() if owner is self and key not in but]:
+                    del shelf.values[key], shelf.owners[key]
 
         return Leased()
 
