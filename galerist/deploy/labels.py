@@ -1,7 +1,7 @@
 """``galerist labels``: keeps labels on the pods of a StatefulSet, by which Services find the writer and the readers.
 
 Which pods are ready is kubelet's word, who comes first is the registry's: when that is away, the last known order goes
-on. Every pass compares what should be with the pods as they are; changes in the registry only wake it.
+on, and that is what the labels say when none was read yet. Every pass compares what should be with the pods as they are; changes in the registry only wake it.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Labeller:
         self._api, self._registry = api, registry
         self._keys = Keys(settings.cluster)
         self._prefix = f"{settings.statefulset}-"
-        self._state = State()
+        self._state: State | None = None
         self._trouble = ""
 
     def step(self) -> None:
@@ -99,7 +99,9 @@ class Labeller:
         except (RegistryError, Malformed) as error:
             trouble.append(f"The order of writers stays as it was last known: {error}")
         try:
-            for pod, labels in changes(self._state, self._pods()):
+            pods = self._pods()
+            order = self._state or State(writer=tuple(pod.name for pod in pods if WRITE in pod.labels))
+            for pod, labels in changes(order, pods):
                 self._patch(pod, labels)
         except (RegistryError, Conflict, Absent) as error:
             trouble.append(f"The pods' labels may be wrong: {error}")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from galerist.deploy.labels import READ, WRITE, Pod, changes, wanted
-from galerist.model import State
+from galerist.deploy.labels import READ, WRITE, Labeller, Pod, changes, wanted
+from galerist.model import State, dump
+from galerist.registry.k8sapi import Api
+from galerist.settings import load
+from tests.support.shelf import Shelf
 
 ORDER = ("n2", "n1", "n3")
 
@@ -56,3 +59,40 @@ def test_a_pod_that_is_being_deleted_is_not_ready() -> None:
     item["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     assert not Pod.of(item).ready
     assert Pod.of({"metadata": {"name": "n1", "uid": "uid-n1"}}) == pod("n1", ready=False)
+
+
+class Pods:
+    """An API server with two ready pods, of which the second has the writes."""
+
+    def __init__(self) -> None:
+        self.labels: dict[str, dict[str, str]] = {"galera-0": {READ: "true"}, "galera-1": {WRITE: "true"}}
+
+    def path(self, group: str, resource: str, name: str = "") -> str:
+        return name or resource
+
+    def repeat(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        if method == "PATCH":
+            assert body is not None
+            for label, value in body["metadata"]["labels"].items():
+                self.labels[path] = {key: old for key, old in self.labels[path].items() if key != label}
+                self.labels[path] |= {label: value} if value else {}
+            return {}
+        ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+        about = [{"name": name, "uid": name, "labels": labels} for name, labels in self.labels.items()]
+        return {"items": [{"metadata": one, "status": ready} for one in about]}
+
+
+def test_the_writer_stays_while_the_order_was_never_read() -> None:
+    pods, registry = Pods(), Shelf()
+    flags = {"statefulset": "galera"}
+    labeller = Labeller(load(flags, {}, None, "labels"), cast(Api, pods), registry)
+    standing = dict(pods.labels)
+    registry.down = True
+    labeller.step()
+    assert pods.labels == standing
+    registry.down = False
+    labeller.step()  # a registry that was wiped tells no order either
+    assert pods.labels == standing
+    registry.put("/galerist/galera/state", dump(State(writer=("galera-0", "galera-1"))))
+    labeller.step()
+    assert pods.labels == {"galera-0": {WRITE: "true"}, "galera-1": {READ: "true"}}
