@@ -17,13 +17,21 @@ from galerist.settings.schema import FIELDS
 def node(config: Path | None, flags: Mapping[str, str | None]) -> int:
     """A node: its agent, and its health endpoint beside it. Returns an exit code; raises SettingsError."""
     init = wellknown.INIT_DIR
-    found, problems = wellknown.translate(os.environ, init.iterdir() if init.is_dir() else ())
+    try:
+        dumps = tuple(init.iterdir()) if init.is_dir() else ()
+    except OSError as error:
+        return _closed(error, init)
+    found, problems = wellknown.translate(os.environ, dumps)
     if problems:
         raise SettingsError(tuple(problems))
     environ = as_environment(config, flags, {**os.environ, **found})
     settings = _checked("bootstrap", environ)
     foreign = settings.datadir.parent
-    if (foreign / "ibdata1").exists() and not (settings.datadir / "ibdata1").exists():
+    try:
+        filled = (foreign / "ibdata1").exists() and not (settings.datadir / "ibdata1").exists()
+    except OSError as error:  # a folder of the machine that is mounted belongs to somebody else
+        return _closed(error, foreign)
+    if filled:
         print(
             f"galerist: {foreign} holds the data of another image; this one keeps them in {settings.datadir}: with no "
             f"server running on them, move all files there, or set GALERIST_DATADIR",
@@ -36,6 +44,15 @@ def node(config: Path | None, flags: Mapping[str, str | None]) -> int:
         words = ("drain", settings.node, "--while", str(settings.drain_file))
         others.append(pid1.Part("drain", (sys.executable, "-m", "galerist", *words), beside("list", environ)))
     return pid1.run(_part("bootstrap", environ), others)
+
+
+def _closed(error: OSError, place: Path) -> int:
+    print(
+        f"galerist: {error.filename or place}: {error.strerror}; give {place} to user {os.getuid()}, as whom this "
+        "container runs",
+        file=sys.stderr,
+    )
+    return 78
 
 
 def proxy(config: Path | None, flags: Mapping[str, str | None]) -> int:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from galerist.cli.container import beside
+from galerist.cli import wellknown
+from galerist.cli.container import beside, node
 from galerist.settings import load
 
 
@@ -34,3 +35,23 @@ def test_a_part_starts_without_the_secrets_of_the_agent(part: str, tmp_path: Pat
     own = part == "clustercheck"
     assert (settings.check_auth_user == "proxy") is own
     assert (settings.check_auth_password is not None) is own
+
+
+@pytest.mark.parametrize("method", ["iterdir", "exists"])
+def test_a_volume_of_somebody_else_is_named(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    allowed = getattr(Path, method)
+
+    def denied(path: Path) -> object:
+        if tmp_path in (path, *path.parents):
+            raise PermissionError(13, "Permission denied", str(path))
+        return allowed(path)
+
+    monkeypatch.setattr(wellknown, "INIT_DIR", tmp_path)
+    monkeypatch.setenv("GALERIST_DATADIR", str(tmp_path / "data"))
+    monkeypatch.setattr(Path, method, denied)
+    assert node(None, {}) == 78
+    said = capsys.readouterr().err
+    assert str(tmp_path) in said
+    assert "Permission denied; give" in said
