@@ -91,15 +91,23 @@ def _start(one: _Running) -> None:
     argv = one.part.argv
     one.begun = time.monotonic()
     # a group of its own: Ctrl-C at a terminal reaches it through us, once
-    one.pid = os.posix_spawn(argv[0], argv, dict(one.part.environ), setsigmask=(), setsigdef=list(_HEARD), setpgroup=0)
+    try:
+        one.pid = os.posix_spawn(
+            argv[0], argv, dict(one.part.environ), setsigmask=(), setsigdef=list(_HEARD), setpgroup=0
+        )
+    except OSError as error:  # no more processes, no memory: what runs must not end for it
+        _again(one, f"cannot be started ({error.strerror})")
 
 
 def _ended(one: _Running, code: int) -> None:
+    _again(one, f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}")
+
+
+def _again(one: _Running, how: str) -> None:
     now = time.monotonic()
     if now - one.begun > STEADY:
         one.pause = PAUSES[0]
     one.again = now + one.pause
-    how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
     log.warning("%s %s: it is started again in %g s.", one.part.name, how, one.pause)
     one.pause = min(2 * one.pause, PAUSES[1])
 

@@ -89,3 +89,15 @@ def test_orphans_are_reaped_and_a_killed_part_comes_back(pid1: Started, tmp_path
     assert len(lines(tmp_path / "lives", 2)) == 2
     assert len(lines(tmp_path / "others", 2)) >= 2  # started again, whatever it ended by
     assert (tmp_path / "zombies").read_text() == ""
+
+
+def test_a_part_that_cannot_be_started_ends_no_other_and_is_tried_again(tmp_path: Path) -> None:
+    """A program that comes late stands for a container that has as many processes as it may have."""
+    code = """
+        from galerist.pid1 import Part, run
+        main = "sleep 0.2; cp $(type -P touch) late; until [ -e lives ]; do sleep 0.05; done; exit 7"
+        raise SystemExit(run(Part("main", ("/bin/bash", "-c", main), {"PATH": "/bin:/usr/bin"}),
+                             [Part("late", ("./late", "lives"), {})]))"""
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    ended = subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=30)
+    assert ended.returncode == 7
