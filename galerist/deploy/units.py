@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import configparser
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from galerist.files import write_atomically
+from galerist.settings import kinds
 
 KINDS: Mapping[str, tuple[str, ...]] = {
     "fleet": (
@@ -45,6 +48,28 @@ class Values:
     user: str = "mysql"
     write_port: int = 3306
     read_port: int = 3307
+
+
+_SETTINGS = {"cluster": kinds.CLUSTER, "registry": kinds.REGISTRY, "expect": kinds.EXPECT}
+
+
+def filled_in(given: Mapping[str, Any]) -> Values:
+    """The values, None standing for the default. Raises ValueError: a unit would take them for something else."""
+    found: dict[str, Any] = {}
+    for key, value in given.items():
+        if value is None:
+            continue
+        if (kind := _SETTINGS.get(key)) is not None:
+            try:
+                kind.read(value)
+            except ValueError as error:
+                raise ValueError(f"--{key}: {value!r} {error}; {kind.expected}") from None
+            value = "".join(value.split())  # a space in a list would end the assignment
+        elif isinstance(value, str) and not re.fullmatch(r"[^\s\"'\\]+", value):
+            flag = key.replace("_", "-")
+            raise ValueError(f"--{flag}: {value!r} cannot stand in a unit; leave out spaces, quotes and backslashes")
+        found[key] = value
+    return Values(**found)
 
 
 def render(kind: str, values: Values) -> dict[str, str]:

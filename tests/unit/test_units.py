@@ -43,6 +43,31 @@ def test_a_machine_of_coreos_names_its_own_address() -> None:
     assert [text for text in naming if "\nEnvironmentFile=-/etc/environment\n" not in text] == []
 
 
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        ("--cluster=my shop", "--cluster: 'my shop' is not a cluster name; give at most 23"),
+        ("--expect=db1,db1", "--expect: 'db1,db1' names db1 twice; give a count"),
+        ("--registry=reg1:2379", "has no scheme: write etcd3://reg1:2379"),
+        ("--proxy-image=galerist proxy", "--proxy-image: 'galerist proxy' cannot stand in a unit; leave out spaces"),
+        ("--host=", "--host: '' cannot stand in a unit"),
+    ],
+)
+def test_what_a_unit_would_misread_is_refused(
+    flag: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["units", "render", "--out", str(tmp_path / "new"), flag]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_spaces_in_a_list_are_left_out(tmp_path: Path) -> None:
+    lists = ["--expect=db1, db2", "--registry=etcd3://reg1, reg2"]
+    assert main(["units", "render", "--out", str(tmp_path), *lists]) == 0
+    text = (tmp_path / "galera-agent@.service").read_text()
+    assert "GALERIST_REGISTRY=etcd3://reg1,reg2 GALERIST_EXPECT=db1,db2\n" in text
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
     assert main(["units", "render", "--out", str(tmp_path / "file/x")]) == 1

@@ -105,10 +105,14 @@ def _down(dir: Path | None, cluster: str | None, wipe: bool, yes: bool) -> int:
     ],
 )
 def _units(kind: str, out: Path, **values: Any) -> int:
-    from galerist.deploy.units import Values, write
+    from galerist.deploy.units import filled_in, write
 
     try:
-        written = write(kind, Values(**{key: value for key, value in values.items() if value is not None}), out)
+        filled = filled_in(values)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    try:
+        written = write(kind, filled, out)
     except OSError as error:
         print(f"galerist: {error.filename or out}: {error.strerror}; choose another --out", file=sys.stderr)
         return EX_FAILED
