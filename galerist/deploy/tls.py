@@ -55,6 +55,8 @@ def init(folder: Path, holders: Mapping[str, tuple[str, ...]], days: float = 365
     that whoever watches the certificates finds both. Raises Refused, OSError.
     """
     places = Places(folder)
+    if renew and not (places.ca.exists() or places.ca_key.exists()):
+        raise Refused(f"{folder} holds no authority to renew by: give the folder of `galerist tls init`")
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     if places.ca.exists() != places.ca_key.exists():

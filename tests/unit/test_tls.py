@@ -160,3 +160,6 @@ def test_an_authority_is_made_once_and_never_guessed(tmp_path: Path) -> None:
         init(tmp_path, {"n2": ()})
     with pytest.raises(Refused, match="another one"):
         init(tmp_path / "other", {"ca": ()})
+    with pytest.raises(Refused, match="no authority to renew by"):
+        init(tmp_path / "mistyped", {"n1": ()}, renew=True)
+    assert not (tmp_path / "mistyped").exists()
