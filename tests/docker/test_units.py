@@ -177,12 +177,20 @@ def test_a_server_that_is_killed_is_started_again(machine: Machine) -> None:
 
 def test_stopping_the_node_stops_its_server_in_order(machine: Machine) -> None:
     machine.systemctl("stop", "galera@n1")
+    assert machine.property("galera@n1", "Result") == "success"  # not by the time-out
     assert [machine.active(f"galera-{name}@n1") for name in ("agent", "check")] == ["inactive", "inactive"]
     assert machine.container.exec_run(["pgrep", "-x", "mariadbd"])[0] == 1
     state = machine.run("cat", "/var/lib/galerist/n1/data/grastate.dat")
     assert int(re.search(r"seqno:\s+(-?\d+)", state)[1]) >= 0  # type: ignore[index]
     machine.systemctl("start", "galera@n1")
     serving(machine)
+
+
+def test_restarting_the_node_restarts_its_server(machine: Machine) -> None:
+    former = machine.run("pgrep", "-x", "mariadbd")
+    machine.systemctl("restart", "galera@n1")
+    serving(machine)
+    assert machine.run("pgrep", "-x", "mariadbd") != former
 
 
 def test_the_courier_ships_and_is_started_again(machine: Machine) -> None:

@@ -74,6 +74,25 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, capsys: pytest.Ca
     assert "choose another --out" in capsys.readouterr().err
 
 
+def test_systemd_gives_up_no_unit_that_it_starts_again() -> None:
+    for name, text in render("systemd", Values()).items():
+        assert ("\nRestart=" in text) == ("\nStartLimitIntervalSec=0\n" in text), name
+
+
+def test_a_node_is_stopped_and_restarted_whatever_its_agent_does() -> None:
+    """As tried on systemd 252; tests/docker/test_units.py has the real units."""
+    lines = render("systemd", Values())["galera@.service"].splitlines()
+    starts = [line for line in lines if line.startswith("ExecStart=")]
+    assert "After=galera-agent@%i.service network-online.target" in lines
+    assert starts == ["ExecStart=/bin/systemctl --no-block start galera-agent@%i.service galera-check@%i.service"]
+    stops = [line.removeprefix("ExecStop=") for line in lines if line.startswith("ExecStop=")]
+    assert [line for line in stops if not line.startswith("-")] == [stops[1]]  # one that fails ends all the others
+    # The agent's own stop comes after this unit's, so nothing here may wait for it
+    waiting = [line for line in stops if "systemctl stop" in line and "galera-agent@" in line]
+    assert waiting == []
+    assert stops[-1] == "-/bin/systemctl --no-block stop galera-agent@%i.service"
+
+
 def test_fleet_understands_its_units() -> None:
     assert problems_of_fleet(render("fleet", Values())) == []
 
