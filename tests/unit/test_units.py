@@ -93,6 +93,25 @@ def test_a_node_is_stopped_and_restarted_whatever_its_agent_does() -> None:
     assert stops[-1] == "-/bin/systemctl --no-block stop galera-agent@%i.service"
 
 
+def test_the_containers_of_fleet_come_into_a_registry_that_wants_a_password() -> None:
+    """By name alone: the value stands in a file, not on docker's command line, and the node's other secrets stay there."""
+    units = render("fleet", Values())
+    for kind in ("discovery", "haproxy"):
+        text = units[f"galera-{kind}@.service"]
+        assert "\nEnvironmentFile=-/etc/galerist/galerist.env\n" in text
+        assert " --env=GALERIST_REGISTRY_USER --env=GALERIST_REGISTRY_PASSWORD " in text
+        assert "--env-file" not in text
+    assert " --env=GALERIST_SQL_PORT " in units["galera-discovery@.service"]  # what it publishes
+
+
+def test_every_unit_of_fleet_that_a_dying_node_stops_is_wanted_by_it() -> None:
+    """What is bound to a unit is stopped when that fails, and not started again with it, as tried on systemd 252."""
+    units = render("fleet", Values())
+    bound = {name for name, text in units.items() if "\nBindsTo=galera@%i.service\n" in text}
+    assert {name for name in bound if name.replace("@.", "@%i.") not in units["galera@.service"]} == set()
+    assert "\nPartOf=galera@%i.service\n" in units["galera-log-courier@.service"]
+
+
 def test_fleet_understands_its_units() -> None:
     assert problems_of_fleet(render("fleet", Values())) == []
 
