@@ -126,6 +126,8 @@ def _own_options(node: ServerConfig) -> Mapping[str, str]:
         "default_storage_engine": "InnoDB",
         "innodb_autoinc_lock_mode": "2",
         "innodb_flush_log_at_trx_commit": "1",
+        # A proxy brings all clients from its own address: those that only knock must not shut out the others
+        "max_connect_errors": "4294967295",
         "wsrep_on": "ON",
         "wsrep_provider": str(node.provider),
         "wsrep_provider_options": ";".join(f"{key}={value}" for key, value in _provider_options(node).items()),

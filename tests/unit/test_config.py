@@ -284,10 +284,13 @@ def test_the_real_server_is_closed_until_it_is_opened(folder: Path) -> None:
                 by_tcp()
             with pytest.raises(pymysql.err.OperationalError, match="1047"):
                 cursor.execute("SELECT COUNT(*) FROM mysql.user")
-            cursor.execute("SELECT @@event_scheduler, @@wsrep_provider_options, @@innodb_buffer_pool_size")
+            cursor.execute(
+                "SELECT @@event_scheduler, @@wsrep_provider_options, @@innodb_buffer_pool_size, @@max_connect_errors"
+            )
             (settings,) = cursor.fetchall()
-            scheduler, provider, pool = settings
+            scheduler, provider, pool, knocks = settings
             assert (scheduler, pool) == ("OFF", 16 << 20)
+            assert knocks == 2**32 - 1  # with 100, a check by TCP alone has its address blocked
             assert "pc.recovery = false" in provider
             assert "gcache.size = 4M" in provider
             assert f"gmcast.listen_addr = tcp://127.0.0.1:{gcomm_port}" in provider
