@@ -18,16 +18,21 @@ for one it does not hear SIGTERM for half a minute, and there is nothing yet tha
 
 START_PATIENCE = 20.0
 """Seconds after which one is killed that has been in a Primary Component, but never answered: MariaDB that gets SIGTERM
-while it starts may go on to Synced, and then neither end nor answer for ever. One that has answered is never killed."""
+while it starts may go on to Synced, and then neither end nor answer for ever."""
+
+HANG_PATIENCE = 30.0
+"""Seconds without a byte written after which one is killed that has answered. However long it takes to write its pages,
+it may take; but MariaDB whose group falls apart while it leaves may wait for ever. What it has acknowledged is on disk."""
 
 TRANSFER_PATIENCE = 20.0
 """Seconds for a joiner to end by itself whose state transfer has died; some wait for ever."""
 
 
-def unheard(waited: float, was_primary: bool, answered: bool) -> bool:
-    """Whether a server that was told to end so many seconds ago does not hear it."""
+def unheard(waited: float, quiet: float, was_primary: bool, answered: bool) -> bool:
+    """Whether a server that was told to end ``waited`` seconds ago, and has written nothing for the last ``quiet``
+    seconds, does not hear it."""
     if was_primary and answered:
-        return False
+        return quiet > HANG_PATIENCE
     return waited > (START_PATIENCE if was_primary else STOP_PATIENCE)
 
 
@@ -42,6 +47,9 @@ class Run:
     was_primary: bool = False
     answered: bool = False
     stopping_since: float | None = None
+    written: int | None = None  # bytes, when last looked at while it was to end
+    wrote: float = 0.0  # when that changed
+    killed: bool = False
     log_offset: int = 0  # where its part of the error log begins
     transfer_died: float | None = None
 
@@ -54,11 +62,16 @@ class Run:
 
     def carry_stop_through(self) -> None:
         """Kill a server that was told to end and does not hear it, whatever has been decided since: there is no way
-        to take SIGTERM back. Never one that clients may have used, nor one that somebody else has started."""
-        if self.stopping_since is None or not self.ours:
+        to take SIGTERM back. Never one that somebody else has started."""
+        if self.stopping_since is None or not self.ours or self.killed:
             return
-        if unheard(time.monotonic() - self.stopping_since, self.was_primary, self.answered):
+        now, written = time.monotonic(), self.process.written()
+        if written is None or written != self.written:
+            self.written, self.wrote = written, now
+        if unheard(now - self.stopping_since, now - self.wrote, self.was_primary, self.answered):
+            log.warning("The server was told to end, and does not hear it: killing it.")
             self.process.signal(signal.SIGKILL)
+            self.killed = True
 
     def bereaved(self) -> None:
         """The state transfer that it waits for has died: end it, in case it does not end by itself."""

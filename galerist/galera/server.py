@@ -82,6 +82,16 @@ class Process:
         except OSError:
             return False
 
+    def written(self) -> int | None:
+        """Bytes that it has written so far, to files or to disks (proc(5), io); None where it may not be asked, as by
+        a root without CAP_SYS_PTRACE about another user's process."""
+        try:
+            lines = Path(f"/proc/{self.pid}/io").read_text().splitlines()
+        except OSError:
+            return None
+        counts = {name: int(value) for name, _, value in (line.partition(":") for line in lines)}
+        return counts["wchar"] + counts["write_bytes"]
+
     def _alive(self) -> bool:
         assert self._pidfd is not None
         try:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -208,4 +209,22 @@ def test_a_server_that_was_told_to_end_while_it_started_is_ended(three: Cluster)
     three.start("n3")
     three.serving("n1", "n2", "n3")
     assert three.server_pid("n3") not in (None, pid)
+    assert words(three) == before
+
+
+def test_a_server_that_hangs_while_it_ends_is_killed(three: Cluster) -> None:
+    """MariaDB whose group falls apart while it leaves waits for ever; a frozen one does as little."""
+    before = words(three)
+    log, pid = three.mark("n3"), three.server_pid("n3")
+    assert pid is not None
+    three.signal("n3", signal.SIGTERM)
+    deadline = time.monotonic() + 30
+    while "Normal shutdown" not in log.text():
+        assert time.monotonic() < deadline, "it is told to end"
+        time.sleep(0.005)
+    os.kill(pid, signal.SIGSTOP)
+    assert three.exit_code("n3", patience=120) == 0
+    assert three.server_pid("n3") is None and "Shutdown complete" not in log.text()
+    three.start("n3")
+    three.serving("n1", "n2", "n3")
     assert words(three) == before

@@ -303,8 +303,13 @@ class Galera:
         if server.stopping:
             # Measured: MariaDB 10.11, signalled in a state transfer
             server.deaf = not server.answers and rng.random() < 0.5
+            # Measured: its commits wait for a group that does not come about any more
+            broken = server.answers and server.group is not None and not self.intact(server.group)
+            server.hung = broken and rng.random() < 0.2
             server.stopping = False
-            if not server.deaf:
+            if server.hung:
+                server.status, server.state = "non-Primary", 0
+            elif not server.deaf:
                 self.leave(server)
             return True
         if not server.connected:

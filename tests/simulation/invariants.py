@@ -35,7 +35,7 @@ def moment(world: World) -> None:
     for server in world.galera.servers:
         group = server.group
         if (
-            group is not None and group.primary and not server.rejects and server.answers and not server.frozen
+            group is not None and group.primary and not server.rejects and server.answers and server.awake
             and server.status == "Primary" and server.transfer is None and group not in accepting
             and world.galera.intact(group)
         ):  # fmt: skip

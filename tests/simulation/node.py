@@ -32,6 +32,7 @@ class SimNode:
         self.answered = False
         self.was_primary = False
         self.stopping_since: float | None = None
+        self.busy = 0.0  # when a server that is to end was last seen to do something
         self.planned: tuple[str, str] | None = None
         self.recovering = 0
         self.recovered = False
@@ -283,13 +284,17 @@ class SimNode:
         return self.run is not None or self.planned is not None
 
     def _tell_to_end(self, run: Run) -> None:
-        self.stopping_since, run.told = self.now(), True
+        self.stopping_since = self.busy = self.now()
+        run.told = True
         run.frozen, run.stopping = False, True
 
     def carry_stop_through(self, run: Run) -> None:
         """See :meth:`bootstrap.runs.Run.carry_stop_through`."""
+        now = self.now()
+        if not run.hung and not run.frozen:
+            self.busy = now
         if self.stopping_since is not None and unheard(
-            self.now() - self.stopping_since, self.was_primary, self.answered
+            now - self.stopping_since, now - self.busy, self.was_primary, self.answered
         ):
             self.galera.crash(run)
 

@@ -81,6 +81,7 @@ class Server:
         self.alive, self.frozen, self.stopping = True, False, False
         self.arbitrator = False  # a garbd: votes, and holds no data
         self.deaf = False  # it was told to end while it started: it goes on, and neither answers SQL nor ends
+        self.hung = False  # its group fell apart while it left: it answers, and neither ends nor does anything
         self.heard = False  # its agent has noted that it answered
         self.told = False  # its agent has noted that it was told to end
         self.slow = False  # its applier and its disk get nothing done
@@ -104,7 +105,7 @@ class Server:
 
     @property
     def awake(self) -> bool:
-        return self.alive and not self.frozen
+        return self.alive and not self.frozen and not self.hung
 
     def end_donation(self) -> None:
         """The joiner is gone; a donor that is without quorum cannot tell anybody, and is one for ever."""

@@ -62,7 +62,7 @@ def order_recover(world: World, number: int, parameter: int, rng: Random) -> boo
     for server in world.galera.servers:  # who serves, or runs without a word, is looked after first
         other = world.hosts[server.number]
         unseen = other.agent is None or boots.get(other.name) != other.agent.boot
-        if unseen or server.frozen or (not server.rejects and server.group is not None and server.group.primary):
+        if unseen or not server.awake or (not server.rejects and server.group is not None and server.group.primary):
             return False
     if not world.registry_up:
         return False

@@ -47,8 +47,36 @@ def test_a_stop_that_is_not_heard_is_carried_through_unless_clients_may_have_bee
     assert deaf.process.running(), "it has a moment to end by itself"
     time.sleep(0.5)  # longer than both
     deaf.carry_stop_through()
-    deadline = time.monotonic() + (10 if ends else 0.5)
-    while deaf.process.running() and time.monotonic() < deadline:
+    assert ended(deaf, 10 if ends else 0.5) is ends
+
+
+@pytest.mark.parametrize(
+    ("does", "ours", "ends"), [("sleep 0.05", True, True), ("echo x >&2", True, False), ("sleep 0.05", False, False)]
+)
+def test_a_server_that_has_served_may_write_as_long_as_it_likes_and_is_killed_when_it_does_nothing(
+    monkeypatch: pytest.MonkeyPatch, does: str, ours: bool, ends: bool
+) -> None:
+    monkeypatch.setattr(runs, "HANG_PATIENCE", 0.3)
+    command = ["sh", "-c", f"trap '' TERM; echo ready; while :; do sleep 0.05; {does}; done"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
+        assert child.stdout is not None and child.stdout.readline() == b"ready\n"
+        run = Run(Process(child.pid, child), "r1", "g1", ours=ours, was_primary=True, answered=True)
+        try:
+            run.stop()
+            for _ in range(10):
+                run.carry_stop_through()
+                time.sleep(0.1)
+            assert ended(run, 10 if ends else 0) is ends
+        finally:
+            child.kill()
+
+
+def ended(run: Run, patience: float) -> bool:
+    """Whether it ends within so many seconds; if it does, by SIGKILL."""
+    deadline = time.monotonic() + patience
+    while run.process.running() and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert deaf.process.running() is not ends
-    assert not ends or deaf.process.exit_code == -signal.SIGKILL
+    if run.process.running():
+        return False
+    assert run.process.exit_code == -signal.SIGKILL
+    return True

@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 from bootstrap import agent as agents
-from bootstrap import arbitrator, exchange, forming, history, obey, running, unserved
+from bootstrap import arbitrator, exchange, forming, history, obey, running, runs, unserved
 from bootstrap import decisions as rules
 from bootstrap.decide import decide
 from bootstrap.decisions import Decision
 from bootstrap.facts import Facts
 from galerist.model import Claim, Report, Server, State
-from tests.simulation import galera
+from tests.simulation import galera, node
 from tests.simulation.node import SimNode
 from tests.simulation.wrong.parts import Patch, deciding, filtered, mutant, unasked
 
@@ -129,6 +129,14 @@ def opens_when_synced() -> list[Patch]:
 @mutant("rule 6: a bootstrap that was cut off has lost nothing")
 def a_bootstrap_cut_off_makes_a_stranger() -> list[Patch]:
     return [(SimNode, "begun_from", lambda self, disk: None)]
+
+
+@mutant("rule 7: a server that hangs in its end is killed")
+def a_server_that_has_answered_is_never_killed() -> list[Patch]:
+    def heard(waited: float, quiet: float, was_primary: bool, answered: bool) -> bool:
+        return not (was_primary and answered) and runs.unheard(waited, quiet, was_primary, answered)
+
+    return [(node, "unheard", heard)]
 
 
 @mutant("rule 7: a stop is carried through")
