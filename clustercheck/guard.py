@@ -11,11 +11,14 @@ from dataclasses import dataclass
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+FREE = ("/", "/live", "/ready")
+"""What HAProxy and kubelet ask, which know no token: a 401 on ``/live`` has the node killed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Guard:
     """``networks``: empty allows everybody. ``user`` and ``password`` are for basic, ``token`` for
-    bearer authentication; either is enough where both are given. ``root_free``: ``/`` asks for neither."""
+    bearer authentication; either is enough where both are given. ``root_free``: :data:`FREE` asks for neither."""
 
     networks: tuple[Network, ...] = ()
     user: str = ""
@@ -27,7 +30,7 @@ class Guard:
         """403 for a stranger's address, 401 for who is not known, None for a welcome guest."""
         if self.networks and not _inside(address, self.networks):
             return 403
-        if not (self.password or self.token) or (self.root_free and path == "/"):
+        if not (self.password or self.token) or (self.root_free and path in FREE):
             return None
         return None if self._known(authorization) else 401
 

@@ -337,7 +337,10 @@ class Settings:
     check_auth_password: Secret | None = _secret("password of check_auth_user", (*_CHECK, *_PAGE))
     check_token: Secret | None = _secret("bearer token that the health endpoint asks for", (*_CHECK, *_PAGE))
     check_root_free: bool = _setting(
-        kinds.BOOLEAN, True, "answer the page / without password or token, for HAProxy", _CHECK
+        kinds.BOOLEAN,
+        True,
+        "answer the pages /, /live and /ready without password or token, for HAProxy and Kubernetes",
+        _CHECK,
     )
     check_agent_port: int | None = _setting(
         kinds.PORT, None, "port for HAProxy's agent check; none without it", _CHECK, default_text=""

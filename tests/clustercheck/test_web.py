@@ -111,7 +111,8 @@ BEARER = {"Authorization": "Bearer t0ken"}
 def test_who_may_ask(guard: Guard, headers: dict[str, str], root: int, inner: int) -> None:
     client = create_app(lambda: STATES["synced"], Policy(), guard).test_client()
     for method in ("GET", "HEAD", "OPTIONS"):
-        assert client.open("/", method=method, headers=headers).status_code == root
+        for path in ("/", "/live", "/ready"):
+            assert client.open(path, method=method, headers=headers).status_code == root
         assert client.open("/status", method=method, headers=headers).status_code == inner
     answer = client.get("/status", headers=headers)
     assert ("WWW-Authenticate" in answer.headers) == (inner == 401)
