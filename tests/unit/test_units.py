@@ -79,6 +79,13 @@ def test_systemd_gives_up_no_unit_that_it_starts_again() -> None:
         assert ("\nRestart=" in text) == ("\nStartLimitIntervalSec=0\n" in text), name
 
 
+def test_what_a_proxy_knows_outlives_its_unit() -> None:
+    """systemd empties a RuntimeDirectory whenever the unit ends, and a proxy is to start while the registry is down."""
+    text = render("systemd", Values())["galera-haproxy.service"]
+    assert "\nEnvironment=GALERIST_HAPROXY_DIR=/var/lib/galerist-haproxy\n" in text
+    assert "\nStateDirectory=galerist-haproxy\n" in text
+
+
 def test_a_node_is_stopped_and_restarted_whatever_its_agent_does() -> None:
     """As tried on systemd 252; tests/docker/test_units.py has the real units."""
     lines = render("systemd", Values())["galera@.service"].splitlines()
