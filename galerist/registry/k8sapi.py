@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import urllib3
+import yaml
 from kubernetes import client
 from kubernetes import config as untyped
 from urllib3.exceptions import (
@@ -110,10 +111,12 @@ class Api(Interruptible):
                 if not namespace:
                     _, context = config.list_kube_config_contexts(config_file=file_name)
                     namespace = context["context"].get("namespace", "default")
-        except (config.ConfigException, OSError, KeyError, TypeError, ValueError) as error:
+        except (config.ConfigException, yaml.YAMLError, OSError, KeyError, TypeError, ValueError) as error:
+            given = self.access.kubeconfig
+            remedy = f"correct registry_kubeconfig {given}" if given else "give registry_kubeconfig"
             raise RegistryUnusable(
-                f"no credentials for Kubernetes: {words(error)}; run in a pod with a service account, or give "
-                "registry_kubeconfig"
+                f"no credentials for Kubernetes: {' '.join(words(error).split())}; run in a pod with a service "
+                f"account, or {remedy}"
             ) from error
         configuration.retries = False  # a write must not be sent again behind our back
         self.namespace = namespace

@@ -215,7 +215,7 @@ def test_in_a_pod_the_credentials_are_where_kubernetes_puts_them(
 def test_what_cannot_work_is_said_in_a_sentence(etcd: ApiServer, namespace: str, tmp_path: Path) -> None:
     good = etcd.access(namespace=namespace)
     cases = (
-        (replace(good, kubeconfig=str(tmp_path / "nowhere")), "give registry_kubeconfig"),
+        (replace(good, kubeconfig=str(tmp_path / "nowhere")), "correct registry_kubeconfig"),
         (replace(good, kubeconfig=str(etcd.kubeconfig("wrong", name="wrong"))), "refuses the credentials"),
         (replace(good, endpoints=(("no-such-place", 0),)), "make the namespace"),
     )

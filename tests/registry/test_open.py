@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from galerist.endpoints import Access
+from galerist.registry.contract import RegistryUnusable
 from galerist.registry.etcd2 import Etcd2
 from galerist.registry.etcd3 import Etcd3
 from galerist.registry.open import access, connect, open_registry
@@ -50,3 +51,11 @@ def test_only_the_chosen_backend_is_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.parametrize("text", ["a: b: c", "[]", "hello", "", "clusters: null"])
+def test_a_kubeconfig_that_cannot_be_used_is_one_sentence(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_text(text)
+    with pytest.raises(RegistryUnusable, match=f"^no credentials.*correct registry_kubeconfig {file}$"):
+        connect(Access("k8s", (("shop", 0),), kubeconfig=str(file)))
