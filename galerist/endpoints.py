@@ -11,7 +11,10 @@ SCHEMES = ("etcd3", "etcd2", "k8s")
 DEFAULT_PORT = 2379
 
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
-_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?", re.ASCII)
+_LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+HOST_NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*\.?", re.ASCII)
+"""A name that can be looked up: where a label is empty or too long, Python's resolver raises UnicodeError."""
+
 _HOST = re.compile(r"\[(?P<address>[0-9A-Fa-f:.]+(%[A-Za-z0-9_.-]+)?)\](:(?P<port>.*))?", re.ASCII)
 
 
@@ -100,7 +103,7 @@ def _endpoint(part: str, text: str) -> tuple[str, int]:
     if part.count(":") > 1:
         raise ValueError(f"{part!r} in {text!r} looks like an IPv6 address: write it in brackets, [{part}]")
     host, colon, port = part.partition(":")
-    if not _NAME.fullmatch(host):
+    if not HOST_NAME.fullmatch(host):
         raise ValueError(f"{host!r} in {text!r} is neither a host name nor an address")
     return host.lower(), _port(port if colon else None, part)
 

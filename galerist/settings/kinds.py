@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from galerist.endpoints import HOST_NAME, parse_url
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -126,7 +128,7 @@ def _host(text: str) -> str:
         except ValueError:
             raise ValueError("is no IPv4 address") from None
         return bare
-    if len(bare) > 253 or not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?", bare):
+    if not HOST_NAME.fullmatch(bare):
         raise ValueError("is neither a host name nor an address")
     return bare
 
@@ -171,8 +173,6 @@ def _expect(text: str) -> int | tuple[str, ...]:
 
 
 def _registry(text: str) -> str:
-    from galerist.endpoints import parse_url
-
     parse_url(text)
     return text
 

@@ -37,6 +37,8 @@ def test_good(text: str, scheme: str, endpoints: list[tuple[str, int]]) -> None:
         ("etcd3://[1.2.3.4]:1", "not an IPv6 address"),
         ("etcd3://[::1]x", "not an IPv6 address"),
         ("etcd3://a b", "neither a host name nor an address"),
+        ("etcd3://reg1..example", "neither a host name nor an address"),
+        (f"etcd3://{'a' * 64}", "neither a host name nor an address"),
         ("etcd3://a/v3", "has a path"),
         ("etcd3://a,A:2379", "twice"),
     ],

@@ -157,6 +157,8 @@ def test_a_missing_file_does_not_hide_other_mistakes(tmp_path: Path) -> None:
         ("node = 'a/b'", "node"),
         ("host = 'db1:3306'", "host"),
         ("host = '300.1.1.1'", "host"),
+        ("host = 'db1..example'", "host"),
+        (f"host = '{'a' * 64}.example'", "host"),
         ("init_sql = ['a.txt']", "init_sql"),
         ("init_sql = [1]", "init_sql"),
         ("expect = 0", "expect"),
