@@ -278,9 +278,9 @@ class KubernetesLease(Lease):
                     if key not in standing or standing[key].value != value:
                         former = standing.get(key) or self._store.entry(key, deadline)
                         self._store.write(key, value, self._name, former, deadline)
+                self._renew(deadline)
             except Conflict:
                 continue
-            self._renew(deadline)
             self._sweep(deadline)
             return
         raise _busy(", ".join(sorted(values)))
