@@ -18,6 +18,7 @@ from pathlib import Path
 from bootstrap.arbitrator import Vote, Voter
 from bootstrap.tempo import tempo
 from bootstrap.trials import Trials
+from galerist.endpoints import only_ipv6
 from galerist.galera.config import listen_address
 from galerist.galera.tls import CA, CERT, KEY, Copies, Unfit, tried
 from galerist.model import Malformed, Report, State, load
@@ -44,7 +45,8 @@ def options(settings: Settings, tls: Path | None) -> str:
     the certificate."""
     shared = {key: value for key, value in settings.provider_options if key.startswith(SHARED)}
     shared.setdefault("evs.join_retrans_period", "PT0.3S")
-    shared |= {"gmcast.listen_addr": listen_address(settings.host, settings.bind, settings.gcomm_port)}
+    listen = listen_address(only_ipv6(settings.host), settings.bind, settings.gcomm_port)
+    shared |= {"gmcast.listen_addr": listen}
     shared |= {"pc.recovery": "no"}
     if tls is not None:
         files = {"ca": CA, "cert": CERT, "key": KEY}

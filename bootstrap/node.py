@@ -17,6 +17,7 @@ from bootstrap.notes import Notes
 from bootstrap.recovery import Recovery
 from bootstrap.runs import Planned, Run
 from bootstrap.trials import Trials
+from galerist.endpoints import only_ipv6
 from galerist.galera import datadir as disk
 from galerist.galera.config import ServerConfig, on_opening, render_mycnf
 from galerist.galera.failures import explain
@@ -349,6 +350,7 @@ class LocalNode:
             cluster_name=cluster_name,
             cluster_address="gcomm://" + ",".join(peers),
             donors=self._notes.donors(self._config.node),
+            ipv6=only_ipv6(self._config.host),
         )
         self._launcher.write_config(render_mycnf(config))
 

@@ -63,6 +63,14 @@ def resolve(host: str) -> str:
     return next((address for address in found if not ipaddress.ip_address(address).is_loopback), host)
 
 
+def only_ipv6(host: str) -> bool:
+    """Whether a name or an address is reached by IPv6 and not by IPv4; False for a name that does not resolve now."""
+    try:
+        return {entry[0] for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)} == {socket.AF_INET6}
+    except OSError:
+        return False
+
+
 def parse_url(text: str) -> tuple[str, tuple[tuple[str, int], ...]]:
     """The scheme and the endpoints of ``etcd3://host[:port][,host[:port]...]`` or ``k8s://[namespace]``.
 

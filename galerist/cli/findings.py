@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bootstrap.scout import Answer, Way
+from galerist.endpoints import show
 from galerist.view.facts import Cluster
 from galerist.view.listing import as_data
 from galerist.view.page import headline, tone
@@ -94,7 +95,7 @@ def ways(area: str, origin: str, walked: tuple[Way, ...]) -> Iterable[Finding]:
     """What answers from ``origin``, and what does not."""
     closed = [way for way in walked if way.trouble]
     for way in closed:
-        place = f"{way.host}:{way.port}"
+        place = show((way.host, way.port))
         remedy = f"let {place} through from {origin}, start what listens there, or correct '{way.setting}'"
         level = Level.WARN if way.setting == "check_port" else Level.BAD
         words = f"{way.node}'s port for {way.what}, {place}, does not answer from {origin}: {way.trouble}"

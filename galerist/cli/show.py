@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from galerist.cli.output import STYLES, console, emit
+from galerist.endpoints import show
 from galerist.model import Malformed
 from galerist.registry.contract import Registry, RegistryError
 from galerist.settings import Settings
@@ -189,7 +190,7 @@ def _read(registry: Registry, name: str) -> Cluster:
 def _rows(data: Mapping[str, Any]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [("NODE", "ADDRESS", "STATE", "ROLE", "SEQNO", "WHY")]
     for entry in data["members"]:
-        address = f"{entry['host']}:{entry['sql_port']}" if entry["host"] else "-"
+        address = show((entry["host"], entry["sql_port"])) if entry["host"] else "-"
         seqno = "-" if entry["seqno"] is None else str(entry["seqno"])
         rows.append((entry["name"], address, entry["state"], entry["role"], seqno, entry["reason"]))
     return rows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
 class ServerConfig:
     """All that a server's option file depends on.
 
-    ``host`` is how others reach the node (a name or an address, without brackets), ``bind`` what
-    it listens on (an address, or ``*``). ``cluster_address`` comes from :func:`cluster_address`,
+    ``host`` is how others reach the node (a name or an address, without brackets), ``ipv6`` whether that is by IPv6
+    only, ``bind`` what it listens on (an address, or ``*``). ``cluster_address`` comes from :func:`cluster_address`,
     ``sst_auth`` is ``user:password``, ``donors`` the nodes to be asked for a
     state transfer before all others. ``notify_cmd`` is one shell word or a whole command. ``tls`` is the folder of
     the certificates (:mod:`galerist.galera.tls`), None for a server without TLS.
@@ -44,6 +43,7 @@ class ServerConfig:
     provider: Path
     sst_method: str
     notify_cmd: str
+    ipv6: bool = False
     sst_auth: Secret | None = None
     tls: Path | None = None
     donors: tuple[str, ...] = ()
@@ -70,7 +70,7 @@ def render_mycnf(node: ServerConfig) -> str:
         event_scheduler="DISABLED" if _last(node.options, "event_scheduler") == "DISABLED" else "OFF",
         ssl="OFF" if node.tls is None else "ON",
         transfer=_transfer_by_tls(node.tls),
-        sockopt="" if node.bind == "*" else f"bind={f'[{node.bind}]' if ':' in node.bind else node.bind}",
+        sockopt=_socat(node),
     )
 
 
@@ -155,9 +155,9 @@ def _provider_options(node: ServerConfig) -> dict[str, str]:
         "gcache.recover": "yes",  # a node that crashed can still be a donor of an incremental transfer
         "evs.join_retrans_period": "PT0.3S",  # a joiner is in the group a second earlier than with PT1S
         **dict(node.provider_options),
-        "gmcast.listen_addr": listen_address(node.host, node.bind, node.gcomm_port),
+        "gmcast.listen_addr": listen_address(node.ipv6, node.bind, node.gcomm_port),
         "ist.recv_addr": authority(node.host, node.ist_port),
-        "ist.recv_bind": authority(_listen(node.host, node.bind), node.ist_port),
+        "ist.recv_bind": authority(_listen(node.ipv6, node.bind), node.ist_port),
         "pc.recovery": "no",  # Galera must not re-form behind galerist's back
         **_replication_by_tls(node.tls),
     }
@@ -178,21 +178,20 @@ def _transfer_by_tls(folder: Path | None) -> tuple[tuple[str, str], ...]:
     return ("encrypt", "3"), ("ssl-mode", "VERIFY_CA"), *((option, str(folder / name)) for option, name in files)
 
 
-def listen_address(host: str, bind: str, port: int) -> str:
-    """Where group communication listens. ``bind``: an address, or ``*`` for all of the family of ``host``."""
-    return f"tcp://{authority(_listen(host, bind), port)}"
+def listen_address(ipv6: bool, bind: str, port: int) -> str:
+    """Where group communication listens. ``bind``: an address, or ``*`` for all of IPv4, or of IPv6."""
+    return f"tcp://{authority(_listen(ipv6, bind), port)}"
 
 
-def _listen(host: str, bind: str) -> str:
-    anywhere = "::" if _is_ipv6(host) else "0.0.0.0"
-    return anywhere if bind == "*" else bind
+def _listen(ipv6: bool, bind: str) -> str:
+    return bind if bind != "*" else "::" if ipv6 else "0.0.0.0"
 
 
-def _is_ipv6(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).version == 6
-    except ValueError:
-        return False
+def _socat(node: ServerConfig) -> str:
+    """Where a joiner's socat listens: unless it is told, on IPv4 only."""
+    if node.bind == "*":
+        return "pf=ip6" if node.ipv6 else ""
+    return f"bind={f'[{node.bind}]' if ':' in node.bind else node.bind}"
 
 
 def _last(options: Options, variable: str) -> str | None:

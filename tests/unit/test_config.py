@@ -124,14 +124,15 @@ def test_addresses_are_where_others_reach_the_node(tmp_path: Path) -> None:
 
 
 def test_ipv6_addresses_get_brackets(tmp_path: Path) -> None:
-    text = render_mycnf(config(host="fd00::1", bind="fd00::1"))
+    text = render_mycnf(config(host="fd00::1", ipv6=True, bind="fd00::1"))
     options = read_back(text, tmp_path, "mysqld", "sst")
     assert options["wsrep_node_address"] == "[fd00::1]:4567"
     assert options["bind_address"] == "fd00::1"
     assert options["sockopt"] == "bind=[fd00::1]"
     assert provider_options(options)["gmcast.listen_addr"] == "tcp://[fd00::1]:4567"
     assert provider_options(options)["ist.recv_bind"] == "[fd00::1]:4568"
-    everywhere = read_back(render_mycnf(config(host="fd00::1")), tmp_path, "mysqld")
+    everywhere = read_back(render_mycnf(config(host="db1.example", ipv6=True)), tmp_path, "mysqld", "sst")
+    assert everywhere["sockopt"] == "pf=ip6"
     assert provider_options(everywhere)["gmcast.listen_addr"] == "tcp://[::]:4567"
 
 

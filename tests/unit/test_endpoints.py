@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import socket
+
 import pytest
 
-from galerist.endpoints import Access, parse_url, show
+from galerist.endpoints import Access, only_ipv6, parse_url, show
 
 
 @pytest.mark.parametrize(
@@ -60,3 +62,17 @@ def test_show() -> None:
     assert show(("a", 1)) == "a:1"
     access = Access("etcd3", (("a", 1), ("::1", 2)), user="root", password="secret")
     assert repr(access) == "Access(etcd3://a:1,[::1]:2, tls=False, user='root')"
+
+
+@pytest.mark.parametrize(
+    ("families", "only"),
+    [([socket.AF_INET6], True), ([socket.AF_INET6, socket.AF_INET], False), ([socket.AF_INET], False), ([], False)],
+)
+def test_a_name_that_is_reached_by_ipv6_only(families: list[int], only: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(*_: object, **__: object) -> list[tuple[int]]:
+        if not families:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(family,) for family in families]
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    assert only_ipv6("db1.example") is only
