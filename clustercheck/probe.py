@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from clustercheck.poller import Source, connect, hung
-from clustercheck.probing import PeerSays, explain, still_blamed
+from clustercheck.probing import DDL, FLOW_CONTROL, PeerSays, explain, still_blamed
 from clustercheck.verdict import OK, Policy, Probe, Status, verdict
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _NO_ANSWER_OF_A_COMMIT = {1205}
 LOOK_AGAIN = 60.0
 """Seconds after which a table that was missing is looked for again."""
 
-FLOW_CONTROL = 0.05
+PAUSED = 0.05
 """Share of the last seconds from which on flow control counts as an explanation."""
 
 
@@ -72,6 +73,7 @@ class Prober:
         self._off = ""
         self._resting = "not begun"
         self._judged: tuple[float, str] | None = None  # the write judged, and what explains it (empty: nothing)
+        self._held_up = -math.inf  # when DDL or flow control was last seen to
         self._connection: pymysql.connections.Connection | None = None
         self._asking: pymysql.connections.Connection | None = None
 
@@ -174,8 +176,14 @@ class Prober:
             explained = "" if still_blamed(peers) else "no other member is usable"
         else:
             facts = status.facts
-            flow = facts is not None and (facts.flow_control or 0.0) > FLOW_CONTROL
+            flow = facts is not None and (facts.flow_control or 0.0) > PAUSED
             explained = explain(pending, flow, self._ddl_runs(), peers)
+            now = time.monotonic()
+            if explained in (DDL, FLOW_CONTROL):
+                self._held_up = now
+            elif not explained and now - self._held_up < self._rhythm.late:
+                # What has queued up behind it is applied first, and our own write with it
+                explained = "DDL or flow control ended a moment ago"
         if self._since == since:  # else it went through meanwhile
             self._judged = since, explained
 

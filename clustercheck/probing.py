@@ -16,6 +16,9 @@ class PeerSays:
     began_ago: float | None
 
 
+FLOW_CONTROL, DDL = "flow control pauses the cluster", "DDL is running"
+
+
 def explain(pending: float, flow_control: bool, ddl_runs: bool | None, peers: Sequence[PeerSays]) -> str:
     """What explains that a write has not gone through for ``pending`` seconds; empty when only this node can be why.
 
@@ -25,11 +28,11 @@ def explain(pending: float, flow_control: bool, ddl_runs: bool | None, peers: Se
     need a write of the other that began later than its own and went through.
     """
     if flow_control:
-        return "flow control pauses the cluster"
+        return FLOW_CONTROL
     if ddl_runs is None:
         return "whether DDL is running cannot be asked"
     if ddl_runs:
-        return "DDL is running"
+        return DDL
     if not peers:
         return "no other member is known"
     if not any(peer.usable for peer in peers):

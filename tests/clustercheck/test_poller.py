@@ -180,6 +180,24 @@ def test_a_peer_that_is_slow_to_answer_makes_no_earlier_write_a_later_one(
     assert prober.probe().note == "no write of another member went through meanwhile"
 
 
+def test_what_queued_up_behind_ddl_has_its_time_and_then_the_node_is_blamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Source(str(tmp_path / "s.sock"), "x", None, tmp_path / "a", tmp_path / "d")
+    running = [True]
+    prober = Prober(source, "n1", Rhythm(late=0.2), Policy(), Status, lambda _: (PeerSays("n2", True, 1.0),))
+    monkeypatch.setattr(prober, "_ddl_runs", lambda: running[0])
+    monkeypatch.setattr(prober, "_since", time.monotonic() - 25.0)
+    prober._judge()
+    assert prober.probe().note == "DDL is running"
+    running[0] = False
+    prober._judge()
+    assert (prober.probe().state, prober.probe().note) == ("explained", "DDL or flow control ended a moment ago")
+    time.sleep(0.3)
+    prober._judge()
+    assert prober.probe().state == "late"
+
+
 def test_without_a_server_there_is_trouble_and_no_wait(tmp_path: Path) -> None:
     source = Source(str(tmp_path / "s.sock"), "x", None, tmp_path / "a", tmp_path / "d", interval=0.01)
     polled: list[int] = []

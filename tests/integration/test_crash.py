@@ -199,7 +199,7 @@ def test_every_process_is_killed_under_clients_of_the_proxy(three: Cluster) -> N
         writers.wait(300)
         three.kill_everything()
         logs = {node: three.mark(node) for node in three.nodes}
-        three.up(proxy=True)
+        three.up(proxy=True, patience=300)  # the joiners race against the writers
         writers.wait(50)
     assert_complete(three, writers.acknowledged)
     assert (three.data()["uuid"], three.data()["generation"]) == (uuid, generation + 1)
