@@ -46,8 +46,7 @@ def options(settings: Settings, tls: Path | None) -> str:
     shared = {key: value for key, value in settings.provider_options if key.startswith(SHARED)}
     shared.setdefault("evs.join_retrans_period", "PT0.3S")
     listen = listen_address(only_ipv6(settings.host), settings.bind, settings.gcomm_port)
-    shared |= {"gmcast.listen_addr": listen}
-    shared |= {"pc.recovery": "no"}
+    shared |= {"gmcast.listen_addr": listen, "pc.recovery": "no"}
     if tls is not None:
         files = {"ca": CA, "cert": CERT, "key": KEY}
         shared |= {"socket.ssl": "yes"} | {f"socket.ssl_{name}": str(tls / file) for name, file in files.items()}

@@ -8,6 +8,7 @@ from bootstrap import history
 from bootstrap.decisions import Decision, Join, Refuse, Wait
 from bootstrap.facts import Facts
 from bootstrap.words import are, listed, seen, where
+from galerist.endpoints import show
 from galerist.model import Data, Identity, Report, Server
 
 ADMISSION = 60.0
@@ -104,10 +105,4 @@ def without_registry(facts: Facts, known: Identity | None) -> Decision:
 
 
 def addresses(reports: Iterable[Report]) -> tuple[str, ...]:
-    found = []
-    for report in reports:
-        host = report.endpoint.host
-        found.append(
-            f"[{host}]:{report.endpoint.gcomm_port}" if ":" in host else f"{host}:{report.endpoint.gcomm_port}"
-        )
-    return tuple(found)
+    return tuple(show((report.endpoint.host, report.endpoint.gcomm_port)) for report in reports)

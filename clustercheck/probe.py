@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from clustercheck.poller import Source, connect, hung
-from clustercheck.probing import DDL, FLOW_CONTROL, PeerSays, explain, still_blamed
+from clustercheck.probing import PeerSays, explain, still_blamed
 from clustercheck.verdict import OK, Policy, Probe, Status, verdict
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _NO_ANSWER_OF_A_COMMIT = {1205}
 LOOK_AGAIN = 60.0
 """Seconds after which a table that was missing is looked for again."""
 
-PAUSED = 0.05
+FLOW_CONTROL = 0.05
 """Share of the last seconds from which on flow control counts as an explanation."""
 
 
@@ -176,14 +176,11 @@ class Prober:
             explained = "" if still_blamed(peers) else "no other member is usable"
         else:
             facts = status.facts
-            flow = facts is not None and (facts.flow_control or 0.0) > PAUSED
-            explained = explain(pending, flow, self._ddl_runs(), peers)
-            now = time.monotonic()
-            if explained in (DDL, FLOW_CONTROL):
+            flow = facts is not None and (facts.flow_control or 0.0) > FLOW_CONTROL
+            ddl, now = self._ddl_runs(), time.monotonic()
+            if flow or ddl:
                 self._held_up = now
-            elif not explained and now - self._held_up < self._rhythm.late:
-                # What has queued up behind it is applied first, and our own write with it
-                explained = "DDL or flow control ended a moment ago"
+            explained = explain(pending, flow, ddl, now - self._held_up < self._rhythm.late, peers)
         if self._since == since:  # else it went through meanwhile
             self._judged = since, explained
 

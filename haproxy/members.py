@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from galerist.endpoints import show
 from haproxy.control import Row
 
 MANAGED = ("write", "read", "all")
@@ -207,8 +208,7 @@ def _removed(server: str) -> str:
 
 def _made(server: str, line: Line, number: int | None, known_up: bool) -> str:
     """A new server takes nothing before its weight is set, and that is last: HAProxy would take it for up."""
-    host = f"[{line.address}]" if ":" in line.address else line.address
-    place = f"{host}:{line.port}" + (f" id {number}" if number is not None else "")
+    place = show((line.address, line.port)) + (f" id {number}" if number is not None else "")
     words = " ".join(("add server", server, place, *line.args, "weight 0"))
     health = f"enable health {server}; " if "check" in line.args else ""
     ready = f"set server {server} weight {line.weight}" if known_up or not health else _unproven(server, line)

@@ -1,7 +1,8 @@
 """``galerist labels``: keeps labels on the pods of a StatefulSet, by which Services find the writer and the readers.
 
 Which pods are ready is kubelet's word, who comes first is the registry's: when that is away, the last known order goes
-on, and that is what the labels say when none was read yet. Every pass compares what should be with the pods as they are; changes in the registry only wake it.
+on, and that is what the labels say when none was read yet. Every pass compares what should be with the pods as they
+are; changes in the registry only wake it.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from galerist.endpoints import show
 from galerist.galera import tls
 from galerist.settings import Options, Secret
 from galerist.settings.userconf import DEFERRED, bare, normal
@@ -53,7 +54,7 @@ class ServerConfig:
 
 def authority(host: str, port: int) -> str:
     """``host:port``, an IPv6 address in brackets as Galera wants it."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return show((host, port))
 
 
 def cluster_address(peers: Iterable[tuple[str, int]]) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from galerist.endpoints import HOST_NAME, parse_url
+from galerist.endpoints import HOST_NAME, parse_url, show
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def _servers(text: str) -> tuple[str, ...]:
             found.append((str(ipaddress.ip_address(host.strip("[]"))), _port(port)))
         except ValueError:
             raise ValueError(f"holds {item!r}, which is no address or address:port") from None
-    return tuple(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in found)
+    return tuple(show(place) for place in found)
 
 
 def _port_or_off(text: str) -> int:

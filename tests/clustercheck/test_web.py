@@ -176,6 +176,6 @@ GOOD_PEER, BAD_PEER = PeerSays("n2", True, 3.0), PeerSays("n3", False, None)
     ],
 )
 def test_what_explains_a_late_probe(flow: bool, ddl: bool | None, peers: list[PeerSays], word: str) -> None:
-    said = explain(7.0, flow, ddl, peers)
+    said = explain(7.0, flow, ddl, False, peers)
     assert word in said
     assert bool(said) == bool(word)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -14,14 +15,22 @@ from bootstrap.runs import Run
 from galerist.galera.server import Process
 
 
+@contextmanager
+def deaf_to_sigterm(does: str = "sleep 0.05") -> Iterator[Run]:
+    """A process that does not hear SIGTERM, as mariadbd in a state transfer, and does this again and again."""
+    command = ["sh", "-c", f"trap '' TERM; echo ready; while :; do sleep 0.05; {does}; done"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
+        assert child.stdout is not None and child.stdout.readline() == b"ready\n"
+        try:
+            yield Run(Process(child.pid, child), "r1", "g1")
+        finally:
+            child.kill()
+
+
 @pytest.fixture
 def deaf() -> Iterator[Run]:
-    """A process that does not hear SIGTERM, as mariadbd in a state transfer."""
-    command = ["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
-        assert child.stdout is not None and child.stdout.readline() == b"ready\n"
-        yield Run(Process(child.pid, child), "r1", "g1")
-        child.kill()
+    with deaf_to_sigterm() as run:
+        yield run
 
 
 @pytest.mark.parametrize(
@@ -57,18 +66,13 @@ def test_a_server_that_has_served_may_write_as_long_as_it_likes_and_is_killed_wh
     monkeypatch: pytest.MonkeyPatch, does: str, ours: bool, ends: bool
 ) -> None:
     monkeypatch.setattr(runs, "HANG_PATIENCE", 0.3)
-    command = ["sh", "-c", f"trap '' TERM; echo ready; while :; do sleep 0.05; {does}; done"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
-        assert child.stdout is not None and child.stdout.readline() == b"ready\n"
-        run = Run(Process(child.pid, child), "r1", "g1", ours=ours, was_primary=True, answered=True)
-        try:
-            run.stop()
-            for _ in range(10):
-                run.carry_stop_through()
-                time.sleep(0.1)
-            assert ended(run, 10 if ends else 0) is ends
-        finally:
-            child.kill()
+    with deaf_to_sigterm(does) as run:
+        run.ours, run.was_primary, run.answered = ours, True, True
+        run.stop()
+        for _ in range(10):
+            run.carry_stop_through()
+            time.sleep(0.1)  # ten looks take longer than its patience
+        assert ended(run, 10 if ends else 0) is ends
 
 
 def ended(run: Run, patience: float) -> bool:
